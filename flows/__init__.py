@@ -1,0 +1,1 @@
+"""Prefect flows, schedules, deployments and the burnish command."""

@@ -1,0 +1,58 @@
+"""`burnish demo`: the main job once, on what comes with Burnish, and a look at what it made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.syntax import Syntax
+from rich.text import Text
+
+from flows.cli import run_directly
+from flows.display import console, show_example, show_rows, show_summary
+from schemas import RunConfig
+from synth.export import FORMATS, export
+from synth.paths import data_dir
+from synth.store import Store
+
+QUERY = """SELECT recipe, source, count(*) AS pairs, avg(p_chosen) AS mean_p_chosen,
+       avg((rejected = reference)::INT) AS rejected_is_right, avg((chosen = reference)::INT) AS chosen_is_right
+FROM preferences JOIN prompts ON prompts.id = prompt_id
+GROUP BY recipe, source ORDER BY recipe, source"""
+
+
+def run_demo(folder: Path) -> None:
+    """Run three recipes with the pocket model into `folder`/store, show the result, export it beside."""
+    store_dir, dataset_dir = folder / "store", folder / "dataset"
+    config = RunConfig(
+        recipes=("ilf", "constitutional_ai", "chain_of_hindsight"),
+        prompts=str(data_dir() / "prompts" / "pocket.jsonl"),
+        store=str(store_dir),
+    )
+    console.rule("1. Three recipes on the bundled prompts, with the pocket model", align="left")
+    run_id = run_directly(config)
+    store = Store(store_dir)
+    show_summary(store, run_id)
+    console.rule("2. One prompt", align="left")
+    show_example(store, _telling_prompt(store))
+    console.rule("3. A question in SQL", align="left")
+    console.print(Syntax(QUERY, "sql", background_color="default"))
+    with store.connect() as connection:
+        result = connection.execute(QUERY)
+        show_rows([column[0] for column in result.description or ()], result.fetchall())
+    console.rule("4. The datasets", align="left")
+    for one in export(store, FORMATS, dataset_dir):
+        console.print(Text(f"{one.rows:>7,} rows  {one.path}"))
+    console.print(Text(f"{'':>7}       {dataset_dir / 'README.md'} (dataset card)"))
+
+
+def _telling_prompt(store: Store) -> str:
+    """A prompt whose draft was wrong and whose chosen refinement is right, if there is one."""
+    [[prompt_id]] = store.sql(
+        """
+        SELECT p.id FROM prompts p
+        JOIN finals f ON f.prompt_id = p.id AND f.recipe = 'ilf'
+        JOIN responses d ON d.id = f.draft_id
+        ORDER BY (f.text = p.reference) DESC, (d.text <> p.reference) DESC, f.noop, p.id LIMIT 1
+        """
+    ).rows()
+    return str(prompt_id)

@@ -1,0 +1,1 @@
+"""Published methods, one file each: the folder listing is the catalogue."""
