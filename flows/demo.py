@@ -37,8 +37,8 @@ def run_demo(folder: Path) -> None:
     console.rule("3. A question in SQL", align="left")
     console.print(Syntax(QUERY, "sql", background_color="default"))
     with store.connect() as connection:
-        result = connection.execute(QUERY)
-        show_rows([column[0] for column in result.description or ()], result.fetchall())
+        result = connection.sql(QUERY)
+        show_rows(result.columns, result.fetchall())
     console.rule("4. The datasets", align="left")
     for one in export(store, FORMATS, dataset_dir):
         console.print(Text(f"{one.rows:>7,} rows  {one.path}"))

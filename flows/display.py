@@ -130,9 +130,7 @@ def show_summary(store: Store, run_id: str) -> None:
             "SELECT count(*) FROM rejects WHERE run_id = ? AND work_id IS NULL", [run_id]
         ).fetchall()
     columns = ["items", "drafts", "critiques", "refinements", "judgments", "chains", "preferences", "rejects"]
-    table = Table(
-        "recipe", *(Text(name, justify="right") for name in columns), title=f"Run {run_id}", title_justify="left"
-    )
+    table = Table("recipe", *columns, title=f"Run {run_id}", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     by_recipe: dict[str, dict[str, int]] = {}
@@ -167,7 +165,7 @@ def show_example(store: Store, prompt_id: str) -> None:
     with store.connect() as connection:
 
         def rows(query: str) -> list[dict[str, Any]]:
-            return connection.execute(query, [prompt_id]).to_arrow_table().to_pylist()
+            return connection.sql(query, params=[prompt_id]).to_arrow_table().to_pylist()
 
         [prompt] = rows("SELECT * FROM prompts WHERE id = ?")
         responses = rows("SELECT * FROM responses WHERE prompt_id = ? ORDER BY recipe, round, index, id")

@@ -17,9 +17,9 @@ def answer(query: str, store: str, format: str, out: str | None) -> None:
     """Run one query and write its answer. Raises `UsageError` for SQL that DuckDB refuses."""
     with Store(store).connect() as connection:
         try:
-            result = connection.execute(query)
+            result = connection.sql(query)
             if format == "table" and out is None:
-                return show_rows([column[0] for column in result.description or ()], result.fetchall())
+                return show_rows(result.columns, result.fetchall())
             frame = result.pl()
         except duckdb.Error as error:
             raise UsageError(f"DuckDB: {' '.join(str(error).split())}") from error

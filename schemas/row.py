@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -61,6 +62,7 @@ class Record(Row):
     call_ids: tuple[str, ...] = Field(description="The calls it was derived from, in order.")
 
 
+@cache
 def arrow_schema(model: type[BaseModel]) -> pa.Schema:
     """Arrow schema of a pydantic model, columns in field order, descriptions as field metadata."""
     import pyarrow as pa

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import msgspec
 
@@ -51,8 +52,23 @@ class Tally:
 
 
 def key(model: Model, request: Request, seed: int | None) -> str:
-    """The id of a call. Fields of the request at their default are no part of it (see `synth.engine`)."""
-    return content_id("ca", model.name, model.fingerprint, request, seed)
+    """The id of a call. Fields of the request at their default are no part of it, so fields may be added."""
+    return content_id("ca", model.name, model.fingerprint, type(request).__name__, _telling(request), seed)
+
+
+def _telling(struct: msgspec.Struct) -> dict[str, Any]:
+    """Fields that differ from their defaults. (msgspec's own omit_defaults compares by identity, not by value.)"""
+    fields = {}
+    for field in struct.__struct_fields__:
+        value = getattr(struct, field)
+        if value != _defaults(type(struct)).get(field, msgspec.NODEFAULT):
+            fields[field] = _telling(value) if isinstance(value, msgspec.Struct) else value
+    return fields
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.name: field.default for field in msgspec.structs.fields(kind)}
 
 
 @dataclass
@@ -107,7 +123,7 @@ class CallLog:
             calls = [
                 Call(
                     id=key,
-                    verb=type(request).__struct_config__.tag,  # type: ignore[arg-type]
+                    verb=request.verb,
                     model=engine.model.name,
                     fingerprint=engine.model.fingerprint,
                     role=asker.role,

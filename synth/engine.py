@@ -1,21 +1,21 @@
 """The contract between the runtime and whatever runs a model.
 
-A request holds everything that reaches the model and nothing else; its JSON is part of the key of the call, and
-fields at their default are left out of it, so that a field added later leaves old logs valid. An engine answers
+A request holds everything that reaches the model and nothing else, and is part of the key of the call (see
+`synth.calls.key`: fields at their default are left out, so that a field added later leaves old logs valid). An engine answers
 requests concurrently, in any order, earliest `priority` first, and knows nothing of items, logs or retries of bad
 answers. A new engine is one file in `synth/engines` with a class `Engine` that keeps this contract.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from schemas import Message
 
 
-class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
+class Sampling(msgspec.Struct, frozen=True):
     """How text is drawn. Temperature 0 is greedy and needs no seed."""
 
     max_tokens: int = 256
@@ -25,30 +25,38 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
     stop: tuple[str, ...] = ()
 
 
-class Say(msgspec.Struct, frozen=True, omit_defaults=True, tag="say", tag_field="verb"):
+class Say(msgspec.Struct, frozen=True):
     """Text in the assistant's turn. If the last message is the assistant's, that turn is continued."""
+
+    verb: ClassVar[Literal["say"]] = "say"
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
 
 
-class Choose(msgspec.Struct, frozen=True, omit_defaults=True, tag="choose", tag_field="verb"):
+class Choose(msgspec.Struct, frozen=True):
     """The log-probability that the assistant's turn goes on with each option, summed over spellings."""
+
+    verb: ClassVar[Literal["choose"]] = "choose"
 
     messages: tuple[Message, ...]
     options: tuple[str, ...]
 
 
-class Loglik(msgspec.Struct, frozen=True, omit_defaults=True, tag="loglik", tag_field="verb"):
+class Loglik(msgspec.Struct, frozen=True):
     """The log-probability of a given continuation, token by token, in any role's turn."""
+
+    verb: ClassVar[Literal["loglik"]] = "loglik"
 
     messages: tuple[Message, ...]
     continuation: str
     role: Literal["user", "assistant"] = "assistant"
 
 
-class Embed(msgspec.Struct, frozen=True, omit_defaults=True, tag="embed", tag_field="verb"):
+class Embed(msgspec.Struct, frozen=True):
     """A vector of a text: the mean of the model's last hidden states over its tokens."""
+
+    verb: ClassVar[Literal["embed"]] = "embed"
 
     text: str
 

@@ -133,7 +133,7 @@ class Session:
         self.outcome.rejected += len(shard.rejects)
         works = [work for work in self.works if shard.items and isinstance(shard.items[0], work.recipe.item)]
         jobs = self._unfinished(works, shard.items)
-        self.progress.jobs += len(works) * len(shard.items)
+        self.progress.jobs += len(works) * len(shard.items) + len(shard.rejects)
         self.progress.items += len(shard.items)
         if jobs:
             self.log.remember(self.store.calls_of([item.id for item in shard.items]))

@@ -22,6 +22,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -97,52 +98,55 @@ class Store:
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB connection with a view per table and the views of `views.sql`, as of now."""
+        connection = self._connect(TABLES)
+        connection.execute(_sql("views"))
+        return connection
+
+    def _connect(self, tables: Iterable[str]) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
         connection.execute("SET TimeZone = 'UTC'")
-        live = self._read_live()
+        live = self._read_live()  # before the commits: what is sealed in between is then left out below
         commits, committed = self._read_commits()
         segments = self._segments(commits)
-        for table, row in TABLES.items():
-            rows = [r for name, tables in live.items() if name not in committed for r in tables.get(table, [])]
-            connection.register(f"live_{table}", _to_arrow(row, rows))
+        for table in tables:
+            rows = [row for name, found in live.items() if name not in committed for row in found.get(table, [])]
+            connection.register(f"live_{table}", _to_arrow(TABLES[table], rows))
             connection.execute(_table_view(table, segments[table]))
-        connection.execute(resources.files("synth").joinpath("views.sql").read_text())
         return connection
 
     def sql(self, query: str, parameters: object = None) -> pl.DataFrame:
         """The answer of a query over the store's tables and views."""
-        return self.connect().execute(query, parameters).pl()
+        return self.connect().sql(query, params=parameters).pl()
 
     def known(self, table: str, ids: Sequence[str]) -> set[str]:
         """Which of these ids the table has."""
-        rows = self._matching(f"SELECT id FROM {table} SEMI JOIN wanted USING (id)", ids)
+        rows = self._matching(table, f"SELECT id FROM {table} SEMI JOIN wanted USING (id)", ids)
         return {id for (id,) in rows}
 
     def calls_of(self, item_ids: Sequence[str]) -> dict[str, Call]:
         """The part of the call log that was made for these items, by key."""
         columns = ", ".join(f"calls.{name}" for name in Call.model_fields)
-        rows = self._matching(f"SELECT {columns} FROM calls SEMI JOIN wanted ON calls.item_id = wanted.id", item_ids)
+        rows = self._matching("calls", f"SELECT {columns} FROM calls SEMI JOIN wanted ON calls.item_id = wanted.id", item_ids)
         names = list(Call.model_fields)
         return {row[0]: Call.model_construct(**dict(zip(names, row, strict=True))) for row in rows}
 
     def finished(self, work_id: str, item_ids: Sequence[str]) -> dict[str, str]:
         """Which of these items the work has finished, with the status each ended in."""
         query = "SELECT item_id, status FROM items SEMI JOIN wanted ON items.item_id = wanted.id WHERE work_id = ?"
-        return dict(self._matching(query, item_ids, [work_id]))
+        return dict(self._matching("items", query, item_ids, [work_id]))
 
     def pairs(self) -> Iterator[Pair]:
         """Every preference in the store as an item for recipes, in the order of prompts."""
-        query = resources.files("synth").joinpath("pairs.sql").read_text()
         with self.connect() as connection:
-            for batch in connection.execute(query).to_arrow_reader(1000):
+            for batch in connection.sql(_sql("pairs")).to_arrow_reader(1000):
                 yield from (Pair.model_validate(row) for row in batch.to_pylist())
 
-    def _matching(self, query: str, ids: Sequence[str], parameters: Sequence[str] = ()) -> list[Any]:
+    def _matching(self, table: str, query: str, ids: Sequence[str], parameters: Sequence[str] = ()) -> list[Any]:
         import pyarrow as pa
 
-        with self.connect() as connection:
+        with self._connect([table]) as connection:
             connection.register("wanted", pa.table({"id": pa.array(ids, pa.string())}))
             return connection.execute(query, list(parameters)).fetchall()
 
@@ -213,14 +217,14 @@ class Store:
                 tables = {}
                 for table, paths in self._segments(small).items():
                     if paths:
-                        merged = connection.execute(f"{_one_per_id(table, 'read_parquet(?)')} ORDER BY id", [paths])
+                        merged = connection.sql(f"{_one_per_id(table, 'read_parquet(?)')} ORDER BY id", params=[paths])
                         tables[table] = merged.to_arrow_table().cast(TABLES[table].arrow_schema())
             self._commit(_new_name(), tables, replaces=sorted(small))
             return True
 
     def _remove_replaced(self) -> None:
         for path in (self.path / "commits").glob("*.json"):
-            if time.time() - path.stat().st_mtime < KEEP_REPLACED_S:
+            if not path.exists() or time.time() - path.stat().st_mtime < KEEP_REPLACED_S:
                 continue
             for name in msgspec.json.decode(path.read_bytes(), type=Commit).replaces:
                 for table in TABLES:
@@ -290,6 +294,11 @@ class Writer:
         self._sealing.shutdown()
         for future in self._sealed:
             future.result()
+
+
+@cache
+def _sql(name: str) -> str:
+    return resources.files("synth").joinpath(f"{name}.sql").read_text()
 
 
 def _by_table(frames: Iterable[Frame]) -> dict[str, list[dict[str, Any]]]:

@@ -21,7 +21,7 @@ QUALIFY r.round = max(r.round) OVER (PARTITION BY r.work_id, r.item_id, r.draft_
 CREATE VIEW comparisons AS
 SELECT work_id, item_id, prompt_id, any_value(recipe) AS recipe, any_value(author) AS author, principle_id,
        least(response_ids[1], response_ids[2]) AS a, greatest(response_ids[1], response_ids[2]) AS b,
-       avg(CASE WHEN response_ids[1] < response_ids[2] THEN probabilities[1] ELSE probabilities[2] END) AS p_a,
+       avg(CASE WHEN response_ids[1] < response_ids[2] THEN probabilities[1] ELSE probabilities[2] END ORDER BY id) AS p_a,
        count(*) AS looks, list(id ORDER BY id) AS judgment_ids
 FROM judgments WHERE kind = 'comparison'
 GROUP BY work_id, item_id, prompt_id, principle_id, a, b;
@@ -54,4 +54,4 @@ WITH signals AS (
 SELECT s.prompt_id, s.chosen_id, s.rejected_id, c.text AS chosen, r.text AS rejected, s.p_chosen, s.margin,
        s.source, s.author, s.recipe, c.model, s.item_id, s.work_id, s.judgment_ids
 FROM signals s JOIN responses c ON c.id = s.chosen_id JOIN responses r ON r.id = s.rejected_id
-WHERE c.text <> r.text;
+WHERE (c.text = r.text) IS NOT TRUE;  -- as c.text <> r.text, DuckDB would join every response with every other

@@ -69,9 +69,11 @@ class WriteAheadFile:
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._pending: deque[bytes] = deque()
-        self._writing = False
-        self._settled = threading.Event()
-        self._wake = threading.Event()
+        self._appended = 0
+        self._committed = 0
+        self._settled = threading.Condition()
+        self._wake = threading.Event()  # there is something to commit
+        self._hurry = threading.Event()  # somebody waits for it
         self._closing = threading.Event()
         self._failure: OSError | None = None
         self._thread = threading.Thread(target=self._commit_forever, name="burnish-wal", daemon=True)
@@ -84,18 +86,22 @@ class WriteAheadFile:
         frame = encode_frame(rows)
         self.size += len(frame)
         self._pending.append(frame)
+        self._appended += 1
         self._wake.set()
 
     def flush(self) -> None:
         """Return once everything appended so far can be read by others."""
-        while self._pending or self._writing:
-            self._settled.wait(COMMIT_EVERY_S)
+        wanted = self._appended
+        self._hurry.set()
+        with self._settled:
+            self._settled.wait_for(lambda: self._failure or self._committed >= wanted)
         if self._failure:
             raise self._failure
 
     def close(self) -> None:
         """Commit what has come and let go of the file; it stays on disk until it is sealed."""
         self._closing.set()
+        self._hurry.set()
         self._wake.set()
         self._thread.join()
         self._file.close()
@@ -107,18 +113,21 @@ class WriteAheadFile:
             self._wake.wait()
             self._wake.clear()
             self._commit()
-            self._closing.wait(COMMIT_EVERY_S)
+            self._hurry.wait(COMMIT_EVERY_S)
+            if not self._closing.is_set():
+                self._hurry.clear()
 
     def _commit(self) -> None:
-        self._writing = True
-        self._settled.clear()
         frames = [self._pending.popleft() for _ in range(len(self._pending))]
+        failure = None
         try:
             data = memoryview(b"".join(frames))
             while data:
                 data = data[os.write(self._file.fileno(), data) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._failure = error
-        self._writing = False
-        self._settled.set()
+            failure = error
+        with self._settled:
+            self._failure = failure
+            self._committed += len(frames)
+            self._settled.notify_all()
