@@ -1,4 +1,4 @@
-"""The base of every table: a frozen model whose id is derived from its content and whose Arrow schema from its fields."""
+"""The base of every table: a frozen model with its id derived from content and its Arrow schema from fields."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _arrow_type(annotation: object) -> pa.DataType:
     if get_origin(annotation) is tuple:
         return pa.list_(_arrow_type(get_args(annotation)[0]))
     if is_typeddict(annotation):
-        return pa.struct(_struct_fields(get_type_hints(annotation).items()))  # type: ignore[arg-type]
+        return pa.struct(_struct_fields(get_type_hints(annotation).items()))
     raise TypeError(f"no Arrow type for {annotation!r}")
 
 

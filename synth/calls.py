@@ -59,10 +59,10 @@ def key(model: Model, request: Request, seed: int | None) -> str:
 def _telling(struct: msgspec.Struct) -> dict[str, Any]:
     """Fields that differ from their defaults. (msgspec's own omit_defaults compares by identity, not by value.)"""
     fields = {}
-    for field in struct.__struct_fields__:
-        value = getattr(struct, field)
-        if value != _defaults(type(struct)).get(field, msgspec.NODEFAULT):
-            fields[field] = _telling(value) if isinstance(value, msgspec.Struct) else value
+    for name, default in _defaults(type(struct)).items():
+        value = getattr(struct, name)
+        if value != default:
+            fields[name] = _telling(value) if isinstance(value, msgspec.Struct) else value
     return fields
 
 

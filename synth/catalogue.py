@@ -77,9 +77,8 @@ def configure(recipe: Recipe, settings: dict[str, Any]) -> BaseModel:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{recipe.name}.{where}: {first['msg'].lower()}, got {shown(first['input'])}; see `burnish recipes {recipe.name}`"
-        ) from error
+        problem = f"{recipe.name}.{where}: {first['msg'].lower()}, got {shown(first['input'])}"
+        raise UsageError(f"{problem}; see `burnish recipes {recipe.name}`") from error
     _check_placeholders(recipe, config)
     return config
 

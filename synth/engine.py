@@ -1,9 +1,9 @@
 """The contract between the runtime and whatever runs a model.
 
 A request holds everything that reaches the model and nothing else, and is part of the key of the call (see
-`synth.calls.key`: fields at their default are left out, so that a field added later leaves old logs valid). An engine answers
-requests concurrently, in any order, earliest `priority` first, and knows nothing of items, logs or retries of bad
-answers. A new engine is one file in `synth/engines` with a class `Engine` that keeps this contract.
+`synth.calls.key`: fields at their default are left out, so that a field added later leaves old logs valid). An engine
+answers requests concurrently, in any order, earliest `priority` first, and knows nothing of items, logs or retries of
+bad answers. A new engine is one file in `synth/engines` with a class `Engine` that keeps this contract.
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ def trace(store: Store, id: str) -> Node:
             if table is None:
                 return None
             rows = (
-                connection.sql(f"SELECT * FROM {table} WHERE id = ? LIMIT 1", params=[wanted]).to_arrow_table().to_pylist()
+                connection.sql(f"SELECT * FROM {table} WHERE id = ? LIMIT 1", params=[wanted])
+                .to_arrow_table()
+                .to_pylist()
             )
             return (table, rows[0]) if rows else None
 

@@ -26,7 +26,8 @@ R = TypeVar("R", bound=Record)
 Conversation = str | Sequence[Message]
 
 
-class Reply(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reply:
     """A complete text that a model said. `index` is its place among the samples asked for."""
 
     text: str

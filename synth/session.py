@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import yaml
 
@@ -35,7 +35,8 @@ from synth.store import Store, Writer
 _NO_PART_OF_A_RUN = {"store", "shard_size", "window", "max_reject_share"}
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shard:
     """Items that are run together, and the lines of the source among them that are none."""
 
     index: int

@@ -118,7 +118,8 @@ class Store:
 
     def sql(self, query: str, parameters: object = None) -> pl.DataFrame:
         """The answer of a query over the store's tables and views."""
-        return self.connect().sql(query, params=parameters).pl()
+        frame: pl.DataFrame = self.connect().sql(query, params=parameters).pl()
+        return frame
 
     def known(self, table: str, ids: Sequence[str]) -> set[str]:
         """Which of these ids the table has."""
@@ -128,7 +129,9 @@ class Store:
     def calls_of(self, item_ids: Sequence[str]) -> dict[str, Call]:
         """The part of the call log that was made for these items, by key."""
         columns = ", ".join(f"calls.{name}" for name in Call.model_fields)
-        rows = self._matching("calls", f"SELECT {columns} FROM calls SEMI JOIN wanted ON calls.item_id = wanted.id", item_ids)
+        rows = self._matching(
+            "calls", f"SELECT {columns} FROM calls SEMI JOIN wanted ON calls.item_id = wanted.id", item_ids
+        )
         names = list(Call.model_fields)
         return {row[0]: Call.model_construct(**dict(zip(names, row, strict=True))) for row in rows}
 

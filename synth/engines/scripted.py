@@ -22,7 +22,7 @@ class ScriptedEngine:
     """
 
     script: Script
-    model: Model = Model("scripted", "scripted")
+    model: Model = field(default=Model("scripted", "scripted"))
     name: str = "scripted"
     asked: list[Request] = field(default_factory=list)
 

@@ -77,10 +77,10 @@ def _check_free(target: Path) -> None:
         return
     if not target.is_dir():
         raise UsageError(f"{str(target)!r} is a file; name a folder for the export")
-    if target == Path.cwd():
-        raise UsageError(f"cannot replace the folder {str(target)!r} while working in it; name another for the export")
     if stranger := _stranger(target):
         raise UsageError(f"{str(target)!r} holds {stranger!r}, which no export has written; name a new or empty folder")
+    if target in (Path.cwd(), *Path.cwd().parents):
+        raise UsageError(f"cannot replace {str(target)!r} while working in it; name another folder for the export")
 
 
 def _stranger(folder: Path) -> str | None:

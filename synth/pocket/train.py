@@ -2,7 +2,8 @@
 
 Everything but the clock comes from the seed. The learning rate falls to zero over the given minutes or steps.
 A checkpoint in the output folder lets an interrupted run go on; it is removed at the end. Every file is
-replaced atomically, and a usable model is written every few minutes.
+replaced atomically, and a usable model is written every few minutes. Muon trains the matrices: with AdamW a model
+this small took over five times as many tokens until its attention copied a word.
 """
 
 import argparse
@@ -10,17 +11,17 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW, Muon
 from transformers import AttentionInterface, AttentionMaskInterface, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -48,8 +49,9 @@ class Plan:
     seed: int = 0
     steps: int = 0
     minutes: float = 70.0
-    peak_rate: float = 2.5e-3
-    weight_decay: float = 0.05
+    peak_rate: float = 5e-3
+    embedding_rate: float = 2e-3
+    weight_decay: float = 0.01
     device: str = "cpu"
 
 
@@ -117,20 +119,20 @@ def train(out: Path, plan: Plan) -> Progress:
     AttentionInterface.register(ATTENTION, _attend_in_float32)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     model.set_attn_implementation(ATTENTION)
-    optimizer = torch.optim.AdamW(_groups(model, plan), lr=plan.peak_rate, betas=(0.9, 0.98))
-    progress = _resume(out, plan, model, optimizer)
+    optimizers = _optimizers(model, plan)
+    progress = _resume(out, plan, model, optimizers)
     source = islice(batches(tokenizer, plan.seed), progress.step, None)
     started = time.monotonic() - progress.seconds
     saved = published = time.monotonic()
     model.train()
     while progress.share(plan) < 1:
-        loss = _step(model, optimizer, next(source), plan, progress)
+        loss = _step(model, optimizers, next(source), plan, progress)
         progress.seconds = time.monotonic() - started
         if progress.step % 100 == 0:
             _report(progress, plan, loss)
         if time.monotonic() - saved > CHECKPOINT_S:
             saved = time.monotonic()
-            _save_checkpoint(out, plan, model, optimizer, progress)
+            _save_checkpoint(out, plan, model, optimizers, progress)
         if time.monotonic() - published > PUBLISH_S:
             published = time.monotonic()
             publish(out, plan, model, tokenizer, progress)
@@ -153,23 +155,35 @@ def _attend_in_float32(
     return attended, None
 
 
-def _groups(model: LlamaForCausalLM, plan: Plan) -> list[dict[str, Any]]:
-    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
-    gains = [weight for weight in model.parameters() if weight.ndim == 1]
-    return [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": gains, "weight_decay": 0.0}]
+def _optimizers(model: LlamaForCausalLM, plan: Plan) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the embeddings and gains; each group remembers its peak rate."""
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    others = [weight for weight in model.parameters() if all(weight is not matrix for matrix in matrices)]
+    optimizers: list[torch.optim.Optimizer] = [
+        Muon(matrices, plan.peak_rate, weight_decay=plan.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        AdamW(others, plan.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["peak"] = group["lr"]
+    return optimizers
 
 
 def _step(
-    model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, batch: Batch, plan: Plan, progress: Progress
+    model: LlamaForCausalLM,
+    optimizers: Sequence[torch.optim.Optimizer],
+    batch: Batch,
+    plan: Plan,
+    progress: Progress,
 ) -> torch.Tensor:
-    for group in optimizer.param_groups:
-        warm = min(1.0, (progress.step + 1) / WARMUP_STEPS)
-        group["lr"] = plan.peak_rate * warm * max(0.0, 1 - progress.share(plan))
+    rate = min(1.0, (progress.step + 1) / WARMUP_STEPS) * max(0.0, 1 - progress.share(plan))
     loss = loss_of(model, batch, plan.device)
-    optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        optimizer.step()
+        optimizer.zero_grad()
     progress.step += 1
     progress.tokens += batch.ids.numel()
     progress.learned_tokens += int((batch.weights > 0).sum())
@@ -183,15 +197,19 @@ def _report(progress: Progress, plan: Plan, loss: torch.Tensor) -> None:
 
 
 def _save_checkpoint(
-    out: Path, plan: Plan, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, progress: Progress
+    out: Path,
+    plan: Plan,
+    model: LlamaForCausalLM,
+    optimizers: Sequence[torch.optim.Optimizer],
+    progress: Progress,
 ) -> None:
-    state = {"seed": plan.seed, "progress": asdict(progress)}
-    state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    state = {"seed": plan.seed, "progress": asdict(progress), "model": model.state_dict()}
+    state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
     torch.save(state, out / f"{CHECKPOINT}.part")
     os.replace(out / f"{CHECKPOINT}.part", out / CHECKPOINT)
 
 
-def _resume(out: Path, plan: Plan, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> Progress:
+def _resume(out: Path, plan: Plan, model: LlamaForCausalLM, optimizers: Sequence[torch.optim.Optimizer]) -> Progress:
     out.mkdir(parents=True, exist_ok=True)
     if not (out / CHECKPOINT).exists():
         return Progress()
@@ -201,7 +219,8 @@ def _resume(out: Path, plan: Plan, model: LlamaForCausalLM, optimizer: torch.opt
             f"expected a checkpoint of seed {plan.seed}, got seed {state['seed']}; remove {out / CHECKPOINT}"
         )
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     log.info("going on from step %d", state["progress"]["step"])
     return Progress(**state["progress"])
 

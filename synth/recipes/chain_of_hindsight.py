@@ -1,4 +1,4 @@
-"""Turn feedback already in the store into chains of a worse and a better answer, each introduced by what was said of it.
+"""Turn feedback already in the store into chains of worse and better answers, each introduced by what was said of it.
 
 paper: Liu, Sferrazza, Abbeel, Chain of Hindsight Aligns Language Models with Feedback, 2023, arXiv 2302.02676
 reads: pairs (any preference in the store: compared, ranked, scored or refined responses, with their critiques)

@@ -84,7 +84,8 @@ Two possible answers:
 (B) {response_b}
 
 Which of the two fits this rule better: {principle}
-Think it through in a few sentences. Then end with exactly this sentence, with the right letter: The better answer is (A)."""
+Think it through in a few sentences. Then end with exactly this sentence, with the right letter: \
+The better answer is (A)."""
 
 VERDICT = "The better answer is ("
 

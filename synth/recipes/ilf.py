@@ -5,7 +5,7 @@ reads: prompts
 writes: per prompt 1 draft, 1 critique, 5 refinements (and those they replace), 5 labels per refinement, 1 ranking
 differs: the critic is a model (human in the paper); embeddings are the mean hidden state of the bound model (a
     text-similarity model in the paper); likelihoods are means per token; where all five judges agree on every
-    refinement to 1e-3, the pick is random and the ranking says so; drafts end where the model ends them, not at a newline
+    refinement to 1e-3, the pick is random and the ranking says so; drafts end where the model ends them
 """
 
 from statistics import fmean, pstdev
@@ -149,7 +149,7 @@ async def _select(
     roles: Roles, refinements: list[Response], critique: Critique | None, case: dict[str, str], config: Config
 ) -> None:
     """Rank the refinements by the configured rule and decide for the best."""
-    method = config.selection if critique else "random"
+    method: str = config.selection if critique else "random"
     calls: list[str] = []
     scores = [roles.draw(f"select {one.id}") / 2**63 for one in refinements]
     if critique and method == "yes_no_ensemble":

@@ -51,7 +51,9 @@ def test_rows_are_frozen_and_complete():
 def test_every_record_says_where_it_comes_from():
     for table in TABLES.values():
         if issubclass(table, Record):
-            assert {"prompt_id", "item_id", "recipe", "work_id", "run_id", "model", "call_ids"} <= set(table.model_fields)
+            assert {"prompt_id", "item_id", "recipe", "work_id", "run_id", "model", "call_ids"} <= set(
+                table.model_fields
+            )
 
 
 def test_content_ids_are_the_same_everywhere():

@@ -20,7 +20,7 @@ def script(request, seed):
 @pytest.fixture
 def prompts(tmp_path):
     path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"question {number}"}) + "\n" for number in range(20)))
+    path.write_text("".join(json.dumps({"prompt": f"question {number}"}) + "\n" for number in range(12)))
     return str(path)
 
 
@@ -32,7 +32,7 @@ def config(tmp_path, prompts):
         store=str(tmp_path / "store"),
         models={"default": "pocket"},
         constitution="pocket",
-        shard_size=7,
+        shard_size=60,
         window=3,
     )
 
@@ -41,16 +41,24 @@ def scripted(answers=script) -> dict[str, ScriptedEngine]:
     return {"default": ScriptedEngine(answers)}
 
 
+def drive(session: Session) -> None:
+    with session:
+        for shard in session.shards():
+            session.run_shard(shard)
+        session.finish()
+
+
 def ids(store: str) -> dict[str, set[str]]:
     tables = ("prompts", "responses", "critiques", "judgments", "chains", "items", "calls", "rejects")
-    return {table: set(Store(store).sql(f"SELECT id FROM {table}")["id"]) for table in tables}
+    with Store(store).connect() as connection:
+        return {table: {id for (id,) in connection.execute(f"SELECT id FROM {table}").fetchall()} for table in tables}
 
 
 def test_a_run_makes_every_kind_of_record_once(config):
     session = run(config, scripted())
     found = ids(config.store)
-    assert len(found["prompts"]) == 20
-    assert len(found["items"]) == 40 + len(set(session.store.sql("SELECT item_id FROM chains")["item_id"]))
+    assert len(found["prompts"]) == 12
+    assert len(found["items"]) == 24 + len(set(session.store.sql("SELECT item_id FROM chains")["item_id"]))
     for table, rows in found.items():
         assert session.store.sql(f"SELECT count(*) FROM {table}").item() == len(rows)
     assert session.store.sql("SELECT status FROM runs").item() == "done"
@@ -66,6 +74,13 @@ def test_running_again_makes_no_call_and_changes_nothing(config):
     assert ids(config.store) == before
 
 
+def test_shards_give_what_one_shard_gives(config):
+    run(config, scripted())
+    other = config.model_copy(update={"store": config.store + "2", "shard_size": 5, "window": 1})
+    assert run(other, scripted()).run_id == run(config, scripted()).run_id
+    assert ids(config.store) == ids(other.store)
+
+
 def test_a_larger_limit_does_only_what_is_new(config):
     run(config.model_copy(update={"limit": 5}), scripted())
     engines = scripted()
@@ -76,7 +91,7 @@ def test_a_larger_limit_does_only_what_is_new(config):
     assert ids(config.store) == ids(other.store)
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 10, 55, 200])
+@pytest.mark.parametrize("stop_after", [1, 2, 30, 120])
 def test_an_interrupted_run_goes_on_where_it_stopped(config, stop_after):
     session = Session(config, engines := scripted())
 
@@ -86,10 +101,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(config, stop_after):
         return script(request, seed)
 
     engines["default"].script = stopping
-    with pytest.raises(Interrupted), session:
-        for shard in session.shards():
-            session.run_shard(shard)
-        session.finish()
+    with pytest.raises(Interrupted):
+        drive(session)
     assert Store(config.store).sql("SELECT status FROM runs").item() == "interrupted"
     paid = ids(config.store)["calls"]
 
@@ -103,13 +116,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(config, stop_after):
 
 def test_recipes_share_the_calls_they_have_in_common(config):
     session = run(config.model_copy(update={"recipes": ("ilf", "constitutional_ai")}), scripted())
-    shared = session.store.sql(
-        "SELECT count(*) FROM drafts a JOIN drafts b ON a.call_ids = b.call_ids AND a.recipe = 'ilf' AND b.recipe <> 'ilf'"
-    ).item()
-    assert shared == 0  # ilf draws with top_p 0.95, constitutional_ai with 1.0
+    assert session.log.tally.calls_reused == 0  # ilf draws with top_p 0.95, constitutional_ai with 1.0
     same = {"ilf": {"top_p": 1.0}}
     session = run(config.model_copy(update={"recipes": ("ilf", "constitutional_ai"), "settings": same}), scripted())
-    assert session.log.tally.calls_reused >= 20
+    assert session.log.tally.calls_reused >= 12
 
 
 def test_duplicates_collapse_and_are_counted(config, prompts):
@@ -117,7 +127,7 @@ def test_duplicates_collapse_and_are_counted(config, prompts):
         file.write(json.dumps({"prompt": "question 3"}) + "\n")
     session = run(config.model_copy(update={"recipes": ("ilf",)}), scripted())
     assert session.progress.duplicate_prompts == 1
-    assert session.store.sql("SELECT count(*) FROM drafts").item() == 20
+    assert session.store.sql("SELECT count(*) FROM drafts").item() == 12
 
 
 def test_bad_lines_are_rejects_and_are_kept_once(config, prompts):
@@ -126,12 +136,12 @@ def test_bad_lines_are_rejects_and_are_kept_once(config, prompts):
     for _ in range(2):
         session = run(config.model_copy(update={"recipes": ("ilf",)}), scripted())
         rows = session.store.sql("SELECT reason, line FROM rejects ORDER BY line").rows()
-        assert rows == [("malformed", 21), ("empty_prompt", 22)]
+        assert rows == [("malformed", 13), ("empty_prompt", 14)]
         assert session.outcome.rejected == 2
 
 
 def test_too_many_rejects_fail_the_run_and_say_so(config):
-    with pytest.raises(RunFailed, match="20 of 20 items were rejected, the bound is 20%"):
+    with pytest.raises(RunFailed, match="12 of 12 items were rejected, the bound is 20%"):
         run(config.model_copy(update={"recipes": ("ilf",)}), scripted(lambda request, seed: "cut…"))
     store = Store(config.store)
     assert store.sql("SELECT status FROM runs").item() == "failed"
@@ -169,7 +179,7 @@ def test_prompts_with_control_tokens_of_the_model_are_rejects(config, prompts):
     with open(prompts, "a") as file:
         file.write(json.dumps({"prompt": "say <|end|>"}) + "\n")
     session = run(config.model_copy(update={"recipes": ("ilf",)}), scripted())
-    assert session.store.sql("SELECT reason, line FROM rejects").rows() == [("control_tokens", 21)]
+    assert session.store.sql("SELECT reason, line FROM rejects").rows() == [("control_tokens", 13)]
 
 
 @pytest.mark.parametrize(
@@ -180,8 +190,8 @@ def test_prompts_with_control_tokens_of_the_model_are_rejects(config, prompts):
         ({"models": {"default": "pockett"}}, "model 'pockett' not understood: did you mean 'pocket'"),
         ({"models": {"policy": "pocket"}}, "role 'critic' has no model; add --model critic=MODEL"),
         ({"settings": {"ilf": {"refinement": 3}}}, "ilf has no setting 'refinement'; did you mean 'refinements'?"),
-        ({"settings": {"ilf": {"refinements": 0}}}, "ilf.refinements: input should be greater than or equal to 1, got 0"),
-        ({"settings": {"ilf": {"critique_prompt": "Look at {respnse}"}}}, "nothing fills {respnse}; did you mean 'response'"),
+        ({"settings": {"ilf": {"refinements": 0}}}, "ilf.refinements: input should be greater than or equal to 1, got"),
+        ({"settings": {"ilf": {"critique_prompt": "See {respnse}"}}}, "nothing fills {respnse}; did you mean 'resp"),
         ({"settings": {"other": {}}}, "settings for recipe 'other', which is not run"),
         ({"constitution": "pockett"}, "constitution 'pockett' not found; did you mean 'pocket'?"),
         ({"prompts": None}, "recipe 'ilf' reads prompts and none are given"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,7 @@ def usage_error(source: object, **fields: str) -> str:
         ({"messages": [USER, {"role": "assistant", "content": " "}]}, [USER], None),
         ({"messages": json.dumps([USER, ANSWER])}, [USER], "Hello"),
         ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}, [USER], "Hello"),
+        ({"messages": [{"role": None, "content": None, "from": "human", "value": "Hi"}]}, [USER], None),
         ({"conversations": [{"from": "system", "value": ""}, {"from": "human", "value": "Hi"}]}, [USER], None),
         ({"prompt": "Hi", "system": "Be brief"}, [{"role": "system", "content": "Be brief"}, USER], None),
         (
@@ -207,15 +209,13 @@ def test_raw_text_can_be_stored_whatever_came(tmp_path: Path) -> None:
     reject.raw.encode()
 
 
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
-def test_a_deep_row_is_a_reject(tmp_path: Path, name: str) -> None:
-    for depth in range(700, 1000):
-        deep = f'{{"messages": {"[" * depth}{"]" * depth}}}'
-        path = write(tmp_path / name, deep if name == "rows.jsonl" else f"[{deep}]")
-        try:
-            assert asked(read(path)) in (["wrong_type"], ["malformed"])
-        except UsageError:
-            assert name == "rows.json"  # read whole
+def test_a_deep_row_is_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked([read_row(tmp_path, {"prompt": "Hi", "tests": "[" * 100_000})]) == ["malformed"]
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [{"prompt": deep}, {"prompt": "Hi"}])
+    assert asked(read("hf:name")) == ["malformed", "Hi"]
 
 
 @free
@@ -375,6 +375,11 @@ def test_the_source_is_named_as_it_was_given(tmp_path: Path, monkeypatch: pytest
     assert [read(name)[0].source for name in ("in/a.txt", "./in", "in/")] == ["in/a.txt", "./in/a.txt", "in/a.txt"]
 
 
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    write(tmp_path / os.fsdecode(b"\xff.txt"), "one\n{{ two }}")
+    assert [row.source for row in read(tmp_path)] == [f"{tmp_path}/\\udcff.txt"] * 2
+
+
 def test_limit_counts_prompts_across_files(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", b"one\n\xff\ntwo\n")
     write(tmp_path / "b.txt", b"\xff\nthree\nfour\n")
@@ -419,6 +424,7 @@ def test_a_saved_dataset_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     saved.save_to_disk("one")
     datasets.DatasetDict({"train": saved}).save_to_disk("many")
     assert asked(read("hf:one")) == asked(read("hf:many:train")) == ["Hi"]
+    assert "check its name, its split" in usage_error("hf:one:test")
 
 
 def test_a_name_on_the_hub_may_carry_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,6 +463,7 @@ def test_an_unknown_type_is_told_which_are_known(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("a.json", '{"a": 1}', "a list of rows"),
+        ("a.json", '{"a": [], "b": []}', "a list of rows"),
         ("a.json", "5", "a list of rows"),
         ("a.json", '["a', "Unterminated string"),
         ("a.json", b'["\xff"]', "utf-8"),

@@ -38,7 +38,9 @@ def test_any_cut_or_flipped_byte_costs_only_the_frames_from_there_on(tmp_path_fa
     damaged[flip % len(whole)] ^= 0xFF
     path.write_bytes(damaged)
     found = list(read_frames(path))
-    assert [frame[0][1]["item_id"] for frame in found] == [f"pr_{number}" for number in range(flip % len(whole) // len(frames[0]))]
+    assert [frame[0][1]["item_id"] for frame in found] == [
+        f"pr_{number}" for number in range(flip % len(whole) // len(frames[0]))
+    ]
 
 
 def test_a_file_is_an_orphan_once_its_writer_is_gone(tmp_path):

@@ -1,5 +1,6 @@
 """A small store with everything the exports read, written as rows: no recipe runs here."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,10 @@ class Story:
     """Writes the rows of one run of a recipe on one prompt."""
 
     def __init__(self, prompt: Prompt, recipe: str) -> None:
-        self.rows: list[Row] = [prompt, Item(item_id=prompt.id, recipe=recipe, work_id=f"wk_{recipe}", run_id="ru_1", status="done")]
+        self.rows: list[Row] = [
+            prompt,
+            Item(item_id=prompt.id, recipe=recipe, work_id=f"wk_{recipe}", run_id="ru_1", status="done"),
+        ]
         self.common = {
             "prompt_id": prompt.id, "item_id": prompt.id, "recipe": recipe, "work_id": f"wk_{recipe}",
             "run_id": "ru_1", "model": "pocket", "call_ids": (),
@@ -66,7 +70,9 @@ def tell(number: int) -> list[Row]:
     ilf = Story(prompt, "ilf")
     draft = ilf.draft("twelve")
     ilf.critique(draft, "It is not a number.")
-    refined = [ilf.refinement(draft, text, index=index) for index, text in enumerate((f"{number + 5}", "about 12", "12?"))]
+    refined = [
+        ilf.refinement(draft, text, index=index) for index, text in enumerate((f"{number + 5}", "about 12", "12?"))
+    ]
     ilf.judgment("ranking", *refined, scores=(0.9, 0.4, 0.2), verdict=refined[0].id, aspect="yes_no_ensemble")
     cai = Story(prompt, "constitutional_ai")
     first = cai.draft("No idea, fool.")
@@ -82,10 +88,13 @@ def tell(number: int) -> list[Row]:
 
 
 def run_rows() -> list[Row]:
-    config = (
-        '{"recipes": ["ilf", "constitutional_ai"], "prompts": "/home/me/secret-project/prompts.jsonl", "seed": 3, '
-        '"models": {"default": "pocket", "judge": "openai:big@https://me:hunter2@10.0.0.7:8000/v1", "critic": "hf:/srv/w/critic"}}'
-    )
+    models = {
+        "default": "pocket",
+        "judge": "openai:big@https://me:hunter2@10.0.0.7:8000/v1",
+        "critic": "hf:/srv/w/critic",
+    }
+    prompts = "/home/me/secret-project/prompts.jsonl"
+    config = json.dumps({"recipes": ["ilf", "constitutional_ai"], "prompts": prompts, "seed": 3, "models": models})
     run = Run(config=config, work_ids=("wk_ilf",), version="0.1.0", started_at=WHEN, updated_at=WHEN, status="done")
     call = Call(
         id="ca_1", verb="say", model="hf:/srv/w/critic", fingerprint="f1", role="critic", recipe="ilf", item_id="pr_1",
@@ -93,7 +102,9 @@ def run_rows() -> list[Row]:
         engine="transformers", started_at=WHEN, seconds=0.1,
     )  # fmt: skip
     reject = Reject(reason="truncated", detail="cut off", raw=HOSTILE, recipe="ilf", run_id="ru_1")
-    line = Reject(reason="empty_prompt", detail="line 3 is empty", raw="", source="prompts.jsonl", line=3, run_id="ru_1")
+    line = Reject(
+        reason="empty_prompt", detail="line 3 is empty", raw="", source="prompts.jsonl", line=3, run_id="ru_1"
+    )
     return [run, call, reject, line]
 
 

@@ -81,7 +81,7 @@ def test_a_condition_narrows_the_rows(store, tmp_path):
     ],
 )
 def test_a_condition_that_does_not_fit_is_refused_with_the_columns(store, tmp_path, where, reason):
-    with pytest.raises(UsageError, match="columns of preference: prompt, recipe, .*rejected_id$") as caught:
+    with pytest.raises(UsageError, match=r"columns of preference: prompt, recipe, .*rejected_id$") as caught:
         export(store, ["preference"], tmp_path / "out", where=where)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -133,7 +133,7 @@ def test_an_export_that_fails_leaves_the_one_before(store, tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.card, "render", fail)
-    with pytest.raises(UsageError, match="cannot write the export .*No space left"):
+    with pytest.raises(UsageError, match=r"cannot write the export .*No space left"):
         export(store, ["sft"], folder)
     assert tree(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -31,7 +31,11 @@ def prompt() -> Prompt:
 
 
 def test_every_sql_file_has_a_row_model_and_the_other_way_round():
-    files = {path.name.removesuffix(".sql") for path in resources.files("synth.export").iterdir() if path.name.endswith(".sql")}
+    files = {
+        path.name.removesuffix(".sql")
+        for path in resources.files("synth.export").iterdir()
+        if path.name.endswith(".sql")
+    }
     assert set(FORMATS) == files
     assert len(FORMATS) == len(ExportRow.__subclasses__())
     assert FORMATS[:3] == ("sft", "preference", "unpaired")
@@ -73,7 +77,10 @@ def test_sft_imitates_the_refinement_decided_for_and_every_round_where_none_was(
 
 def test_sft_has_an_answer_to_a_prompt_once(tell_store, prompt):
     same_words = prompt.model_copy(update={"id": "", "reference": "Hi."})
-    stories = [Story(prompt, "constitutional_ai"), Story(Prompt(**same_words.model_dump(exclude={"id"})), "constitutional_ai")]
+    stories = [
+        Story(prompt, "constitutional_ai"),
+        Story(Prompt(**same_words.model_dump(exclude={"id"})), "constitutional_ai"),
+    ]
     for story in stories:
         draft = story.draft("rude")
         story.refinement(story.refinement(draft, "polite"), "polite", round=2)
@@ -88,7 +95,10 @@ def test_preference_keeps_every_signal_and_no_row_twice(tell_store, prompt):
     story.judgment("ranking", good, poor, twin, scores=(0.9, 0.1, 0.1), verdict=good.id)
     story.comparison(good, draft, 0.8)
     found = rows(tell_store(story), "preference")
-    pairs = {(row["source"], chosen, rejected) for row, chosen, rejected in zip(found, texts(found, "chosen"), texts(found, "rejected"), strict=True)}
+    pairs = {
+        (row["source"], chosen, rejected)
+        for row, chosen, rejected in zip(found, texts(found, "chosen"), texts(found, "rejected"), strict=True)
+    }
     assert pairs == {("ranking", "good", "poor"), ("refinement", "good", "bad"), ("comparison", "good", "bad")}
     assert len(found) == 3
     assert {row["rejected_id"] for row in found if row["source"] == "ranking"} == {min(poor.id, twin.id)}

@@ -9,7 +9,13 @@ from tests.harness import ask, run_recipe
 
 PROMPT = ask("Say hello.")
 PRINCIPLES = [
-    Principle(name=name, text=f"be {name}", critique_request=f"Is it {name}?", revision_request=f"Make it {name}.", source="us")
+    Principle(
+        name=name,
+        text=f"be {name}",
+        critique_request=f"Is it {name}?",
+        revision_request=f"Make it {name}.",
+        source="us",
+    )
     for name in ("kind", "short")
 ]
 
@@ -51,7 +57,9 @@ def test_a_pair_is_judged_in_both_orders():
 
 
 def test_equal_answers_are_not_judged():
-    result = run_recipe("constitutional_ai", PROMPT, {**ROLES, "policy": lambda r, s: "hi"}, principles=PRINCIPLES, rounds=0)
+    result = run_recipe(
+        "constitutional_ai", PROMPT, {**ROLES, "policy": lambda r, s: "hi"}, principles=PRINCIPLES, rounds=0
+    )
     assert result.of(Judgment) == []
     assert result.status == "done"
 
@@ -66,19 +74,25 @@ def test_reasoning_is_kept_continued_and_its_probability_clamped():
     looks = result.of(Judgment)
     assert [look.rationale for look in looks] == ["A greets."] * 2
     assert all(look.probabilities == pytest.approx((0.6, 0.4)) for look in looks)
-    continued = [one for one in result.asked["judge"] if isinstance(one, Choose)][0]
+    continued = next(one for one in result.asked["judge"] if isinstance(one, Choose))
     assert continued.messages[-1] == {"role": "assistant", "content": "A greets. The better answer is ("}
 
 
 def test_reasoning_without_a_verdict_is_a_reject_that_keeps_the_text():
     result = run_recipe(
-        "constitutional_ai", PROMPT, {**ROLES, "judge": lambda r, s: "Both are fine."}, principles=PRINCIPLES, reasoning=True
+        "constitutional_ai",
+        PROMPT,
+        {**ROLES, "judge": lambda r, s: "Both are fine."},
+        principles=PRINCIPLES,
+        reasoning=True,
     )
     assert (result.reject.reason, result.reject.raw) == ("unparseable", "Both are fine.")
 
 
 def test_without_critique_revises_directly():
-    result = run_recipe("constitutional_ai", PROMPT, ROLES, principles=PRINCIPLES, with_critique=False, pairs=0, rounds=1)
+    result = run_recipe(
+        "constitutional_ai", PROMPT, ROLES, principles=PRINCIPLES, with_critique=False, pairs=0, rounds=1
+    )
     assert result.of(Critique) == []
     assert result.asked["critic"] == []
     assert "it is not" not in last_text(result.asked["editor"][0])

@@ -78,7 +78,11 @@ def test_selection_baselines():
         return "say blue" if isinstance(request, Say) else ((-0.1,) if "green" in last_text(request) else (-3.0, -1.0))
 
     def editor(request, seed):
-        return refinements(request, seed) if isinstance(request, Say) else (-0.1 if request.continuation == "red" else -2.0,)
+        return (
+            refinements(request, seed)
+            if isinstance(request, Say)
+            else (-0.1 if request.continuation == "red" else -2.0,)
+        )
 
     assert chosen("embedding", critic=critic) == "blue"
     assert chosen("embedding_lowest", critic=critic) in ("red", "green")
