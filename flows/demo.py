@@ -14,10 +14,10 @@ from synth.export import FORMATS, export
 from synth.paths import data_dir
 from synth.store import Store
 
-QUERY = """SELECT recipe, source, count(*) AS pairs, avg(p_chosen) AS mean_p_chosen,
-       avg((rejected = reference)::INT) AS rejected_is_right, avg((chosen = reference)::INT) AS chosen_is_right
-FROM preferences JOIN prompts ON prompts.id = prompt_id
-GROUP BY recipe, source ORDER BY recipe, source"""
+QUERY = """SELECT f.recipe, count(*) AS items,
+       avg((d.text = p.reference)::INT) AS draft_is_reference, avg((f.text = p.reference)::INT) AS final_is_reference
+FROM finals f JOIN drafts d ON d.id = f.draft_id JOIN prompts p ON p.id = f.prompt_id
+GROUP BY f.recipe ORDER BY f.recipe"""
 
 
 def run_demo(folder: Path) -> None:
@@ -52,7 +52,8 @@ def _telling_prompt(store: Store) -> str:
         SELECT p.id FROM prompts p
         JOIN finals f ON f.prompt_id = p.id AND f.recipe = 'ilf'
         JOIN responses d ON d.id = f.draft_id
-        ORDER BY (f.text = p.reference) DESC, (d.text <> p.reference) DESC, f.noop, p.id LIMIT 1
+        JOIN chains c ON c.prompt_id = p.id AND list_contains(c.response_ids, f.id)
+        ORDER BY (f.text = p.reference) DESC, (NOT contains(d.text, p.reference)) DESC, p.id LIMIT 1
         """
     ).rows()
     return str(prompt_id)

@@ -119,9 +119,11 @@ def test_a_file_and_the_folder_one_works_in_are_refused(store, tmp_path, monkeyp
         export(store, ["sft"], tmp_path / "file")
     with pytest.raises(UsageError, match="cannot write the export"):
         export(store, ["sft"], tmp_path / "file" / "under")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="while working in it"):
-        export(store, ["sft"], ".")
+    export(store, ["sft"], tmp_path / "out")
+    for here, to in (("out", "."), ("out/sft", "..")):
+        monkeypatch.chdir(tmp_path / here)
+        with pytest.raises(UsageError, match="while working in it"):
+            export(store, ["sft"], to)
 
 
 def test_an_export_that_fails_leaves_the_one_before(store, tmp_path, monkeypatch):
