@@ -6,10 +6,10 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,7 +19,7 @@ from synth.errors import BurnishError, Interrupted, UsageError, nearest, shown
 if TYPE_CHECKING:
     from schemas import RunConfig
 
-OPERATOR, FAILED, INTERRUPTED = 2, 1, 130
+FAILED, OPERATOR, INTERRUPTED = 1, 2, 130
 
 store_option = click.option("--store", required=True, metavar="DIR", help="Folder of the store.")
 
@@ -29,32 +29,59 @@ def _exit_codes() -> Iterator[None]:
     """Errors as one line and an exit code: 1 the run failed, 2 the operator's error, 130 interrupted."""
     try:
         yield
+        sys.stdout.flush()
     except UsageError as error:
         _end(str(error), OPERATOR)
     except (Interrupted, KeyboardInterrupt) as error:
-        _end(str(error) or "stopped now; run the same command again to go on", INTERRUPTED)
+        _end(str(error) or "stopped at once; the same command again goes on", INTERRUPTED)
     except BurnishError as error:
         _end(str(error), FAILED)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _end(message: str, code: int) -> None:
-    print(f"burnish: {message}", file=sys.stderr)
+def _end(message: str, code: int) -> NoReturn:
+    line = "".join(char if char.isprintable() else "\ufffd" for char in " ".join(message.split()))
+    print(f"burnish: {line}", file=sys.stderr)
     sys.exit(code)
 
 
 class _Commands(click.Group):
-    """Turns Burnish's errors into messages and exit codes, and unknown commands into the nearest known one."""
+    """Turns Burnish's errors, and click's, into one line and an exit code; commands are listed in order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         with _exit_codes():
             return super().invoke(ctx)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands:
-            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **{**options, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.ctx.get_help())
+            return 0
+        except click.ClickException as error:
+            _end(_said(error), OPERATOR)
+
+
+def _said(error: click.ClickException) -> str:
+    """What click has to say, in our words."""
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and context:
+        known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
+        return f"no option {error.option_name!r}; {nearest(error.option_name, known)}"
+    if isinstance(error, click.MissingParameter) and error.param and context:
+        name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.make_metavar(context)
+        return f"{name} is missing; see `{context.command_path} --help`"
+    message = error.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,12 +90,14 @@ def main() -> None:
     """Make feedback-rich training data with language models on your own machine.
 
     \b
-    burnish demo                                            everything once, offline, on a tiny model
-    burnish run ilf --prompts prompts.jsonl --store feedback --model hf:Qwen/Qwen3-4B
-    burnish sql "SELECT chosen, rejected FROM preferences LIMIT 5" --store feedback
-    burnish export sft preference --store feedback --to dataset
+      burnish demo
+      burnish run ilf --prompts prompts.jsonl --store feedback
+      burnish sql "SELECT chosen, rejected FROM preferences" --store feedback
+      burnish export sft preference --store feedback --to dataset
 
-    Exit codes: 0 done, 1 failed or too many rejects, 2 a mistake in the command, 130 interrupted.
+    \b
+    Exit codes: 0 done; 1 failed, or too many rejects; 2 a mistake in the command;
+    130 interrupted.
     """
 
 
@@ -77,72 +106,68 @@ def _assignments(_context: click.Context, parameter: click.Parameter, values: Se
     for value in values:
         name, equals, right = value.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"expected NAME=VALUE, got {value!r}", param=parameter)
+            raise click.UsageError(f"{parameter.opts[0]} expects {parameter.metavar}, got {shown(value)}")
         pairs[name] = right
     return pairs
+
+
+def _by_name(option: str, name: str, metavar: str, help: str) -> Callable[[Any], Any]:
+    """An option NAME=VALUE that may be given several times."""
+    return click.option(option, name, multiple=True, callback=_assignments, metavar=metavar, help=help)
 
 
 @main.command()
 @click.argument("recipes", nargs=-1, metavar="RECIPE…")
 @click.option("--prompts", metavar="SOURCE", help="File, folder or hf:NAME[:SPLIT] with prompts.")
 @click.option("--store", metavar="DIR", help="Folder of the store; made if absent.")
-@click.option(
-    "--model", "models", multiple=True, metavar="[ROLE=]SPEC", help="Model for all roles or one: pocket, hf:NAME."
-)
+@click.option("--model", "models", multiple=True, metavar="[ROLE=]SPEC", help="Model of a role, or of all.")
 @click.option("--constitution", metavar="NAME", help="Name in data/constitutions, or a YAML file.")
-@click.option(
-    "--set", "settings", multiple=True, callback=_assignments, metavar="RECIPE.FIELD=VALUE", help="A recipe's setting."
-)
-@click.option(
-    "--field",
-    "fields",
-    multiple=True,
-    callback=_assignments,
-    metavar="FIELD=COLUMN",
-    help="Column of the source for a field of the prompt.",
-)
+@_by_name("--set", "settings", "RECIPE.FIELD=VALUE", "A recipe's setting; VALUE is JSON, or else text.")
+@_by_name("--field", "fields", "FIELD=COLUMN", "Column of the source for a field of the prompt.")
 @click.option("--prompt-pack", metavar="FILE", help="YAML with prompts in place of the recipes' own.")
-@click.option("--limit", type=click.IntRange(min=1), help="Read at most this many prompts.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the run (default 0).")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Read at most N prompts.")
+@click.option("--seed", metavar="N", type=click.IntRange(min=0), help="Seed of the run; default 0.")
 @click.option(
-    "--max-reject-share", type=click.FloatRange(0, 1), help="Fail beyond this share of rejects (default 0.2)."
+    "--max-reject-share", metavar="X", type=click.FloatRange(0, 1), help="Fail above this share; default 0.2."
 )
-@click.option(
-    "--config", "config_file", metavar="RUN.toml", help="A run's configuration; options given here go before it."
-)
-def run(config_file: str | None, **options: Any) -> None:
+@click.option("--config", metavar="RUN.toml", help="A run to repeat; other options here go before it.")
+def run(config: str | None, **options: Any) -> None:
     """Run recipes over prompts and keep everything in the store.
 
-    The same command again goes on where it stopped and repeats no call. With a Prefect API configured
-    (PREFECT_API_URL), the run is a Prefect flow run.
+    The same command again goes on where it stopped and repeats no call. With a
+    Prefect API configured (PREFECT_API_URL) the run is a Prefect flow run.
 
     \b
-    burnish run ilf --prompts data/prompts/pocket.jsonl --store feedback
-    burnish run constitutional_ai --prompts questions.csv --field prompt=question \\
-        --model hf:Qwen/Qwen3-4B --model judge=hf:Qwen/Qwen3-8B --set constitutional_ai.rounds=2 --store feedback
-    burnish run chain_of_hindsight --store feedback
-    burnish show ru_… --store feedback > run.toml && burnish run --config run.toml
+      burnish run ilf --prompts data/prompts/pocket.jsonl --store feedback
+      burnish run constitutional_ai --prompts questions.csv --store feedback \\
+          --field prompt=question --set constitutional_ai.rounds=2 \\
+          --model hf:Qwen/Qwen3-4B --model judge=hf:Qwen/Qwen3-8B
+      burnish run chain_of_hindsight --store feedback
+      burnish show ru_… --store feedback > run.toml
+      burnish run --config run.toml
     """
     from flows.display import show_summary
     from synth.store import Store
 
-    config = _run_config(config_file, options)
+    resolved = _run_config(config, options)
     if prefect_is_configured():
         from flows.synthesize import synthesize
 
-        run_id = synthesize(config)
+        run_id = synthesize(resolved)
     else:
-        run_id = run_directly(config)
-    show_summary(Store(config.store), run_id)
+        run_id = run_directly(resolved)
+    show_summary(Store(resolved.store), run_id)
 
 
 def run_directly(config: RunConfig) -> str:
     """What the flow `synthesize` does, without Prefect."""
-    from flows.display import watch
+    from flows.display import loading, watch
     from flows.interrupt import interruptible
     from synth.session import Session
 
-    with Session(config) as session, interruptible(session), watch(session):
+    with loading("Loading the models"):
+        session = Session(config)
+    with session, interruptible(session), watch(session):
         for shard in session.shards():
             session.run_shard(shard)
         session.finish()
@@ -156,29 +181,27 @@ def prefect_is_configured() -> bool:
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     try:
         profiles = tomllib.loads((home / "profiles.toml").read_text())
-    except (OSError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError):
         return False
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
     return bool(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL"))
 
 
-def _run_config(config_file: str | None, options: dict[str, Any]) -> RunConfig:
+def _run_config(path: str | None, options: dict[str, Any]) -> RunConfig:
     """The file's configuration with the options laid over it."""
     from pydantic import ValidationError
 
     from schemas import RunConfig
 
-    values = _read_toml(config_file) if config_file else {}
-    for name, value in options.items():
-        if name not in ("models", "settings") and value not in (None, (), {}):
-            values[name] = value
-    if models := options["models"]:
-        values["models"] = dict(m.split("=", 1) if _names_role(m) else ("default", m) for m in models)
-    for target, text in options["settings"].items():
-        recipe, dot, field = target.partition(".")
-        if not dot:
-            raise UsageError(f"--set expects RECIPE.FIELD=VALUE, got {target!r}")
-        values.setdefault("settings", {}).setdefault(recipe, {})[field] = _value(text)
+    given = {
+        **options,
+        "models": dict(one.split("=", 1) if _names_role(one) else ("default", one) for one in options["models"]),
+        "settings": _settings(options["settings"]),
+    }
+    values = _laid_over(
+        _read_toml(path) if path else {},
+        {name: value for name, value in given.items() if value not in (None, (), {})},
+    )
     for name, example in (("recipes", "ilf"), ("store", "--store DIR")):
         if not values.get(name):
             raise UsageError(f"no {name} given; add {example}, see `burnish run --help`")
@@ -197,6 +220,16 @@ def _names_role(model: str) -> bool:
     return bool(equals) and role.isidentifier()
 
 
+def _settings(assignments: dict[str, str]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {}
+    for target, text in assignments.items():
+        recipe, dot, field = target.partition(".")
+        if not (recipe and dot and field):
+            raise UsageError(f"--set expects RECIPE.FIELD=VALUE, got {shown(f'{target}={text}')}")
+        settings.setdefault(recipe, {})[field] = _value(text)
+    return settings
+
+
 def _value(text: str) -> Any:
     """JSON where it is JSON (numbers, true, lists), else the text itself."""
     try:
@@ -205,10 +238,19 @@ def _value(text: str) -> Any:
         return text
 
 
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, table by table; what is above goes before."""
+    both = dict(below)
+    for name, value in above.items():
+        under = below.get(name)
+        both[name] = _laid_over(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return both
+
+
 def _read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read --config {path!r}: {error}") from error
 
 
@@ -218,15 +260,14 @@ def recipes(name: str | None) -> None:
     """List the recipes, or describe one with its settings.
 
     \b
-    burnish recipes
-    burnish recipes constitutional_ai
+      burnish recipes
+      burnish recipes constitutional_ai
     """
-    from flows.display import console, show_recipe, show_recipes
+    from flows.display import show_recipe, show_recipes
     from synth import catalogue
 
     if name is None:
-        show_recipes([catalogue.load(known) for known in catalogue.names()])
-        console.print("burnish recipes NAME describes one")
+        show_recipes(catalogue.load(known) for known in catalogue.names())
     else:
         show_recipe(catalogue.load(name))
 
@@ -235,18 +276,25 @@ def recipes(name: str | None) -> None:
 @click.argument("query")
 @store_option
 @click.option(
-    "--format", "format", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+    "--format",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    help="As --out ends, or else table. json is one object a line.",
 )
 @click.option("--out", metavar="FILE", help="Write there instead of to the terminal.")
-def sql(query: str, store: str, format: str, out: str | None) -> None:
-    """Ask the store in DuckDB's SQL; a run may be writing to it meanwhile.
-
-    Tables: prompts, responses, critiques, judgments, chains, principles, constitutions, calls, runs, rejects, items.
-    Views: drafts, refinements, finals, ranks, comparisons, preferences.
+def sql(query: str, store: str, format: str | None, out: str | None) -> None:
+    """Ask the store in DuckDB's SQL; a run may write meanwhile.
 
     \b
-    burnish sql "SELECT recipe, count(*) FROM refinements GROUP BY recipe" --store feedback
-    burnish sql "SELECT * FROM preferences" --store feedback --format parquet --out preferences.parquet
+      burnish sql "FROM drafts LIMIT 3" --store feedback
+      burnish sql "DESCRIBE preferences" --store feedback
+      burnish sql "SELECT recipe, count(*) FROM refinements GROUP BY recipe" \\
+          --store feedback
+      burnish sql "FROM preferences" --store feedback --out preferences.parquet
+
+    \b
+    Tables: prompts responses critiques judgments chains principles constitutions
+            calls runs rejects items
+    Views:  drafts refinements finals ranks comparisons preferences
     """
     from flows.tabular import answer
 
@@ -257,22 +305,22 @@ def sql(query: str, store: str, format: str, out: str | None) -> None:
 @click.argument("id")
 @store_option
 def show(id: str, store: str) -> None:
-    """Show a row with everything behind it, down to the calls; for a run, its configuration as TOML.
+    """Show a row with all that is behind it; of a run, its settings.
+
+    The ids of rows are in the columns `id`, `prompt_id`, `response_id`, … of the
+    store and its exports. A run's configuration is printed as TOML to run again.
 
     \b
-    burnish show re_… --store feedback
-    burnish show ru_… --store feedback > run.toml
+      burnish show re_0123456789abcdef01234567 --store feedback
+      burnish show ru_0123456789abcdef01234567 --store feedback > run.toml
     """
-    import tomli_w
-
-    from flows.display import show_lineage
+    from flows.tree import run_as_toml, show_lineage
     from synth.lineage import trace
     from synth.store import Store
 
     root = trace(Store(store), id)
     if root.table == "runs":
-        config = {name: value for name, value in json.loads(root.row["config"]).items() if value is not None}
-        click.echo(tomli_w.dumps(config), nl=False)
+        click.echo(run_as_toml(root.row), nl=False)
     else:
         show_lineage(root)
 
@@ -283,11 +331,14 @@ def show(id: str, store: str) -> None:
 @click.option("--to", required=True, metavar="DIR", help="Folder of the dataset.")
 @click.option("--where", metavar="SQL", help='Condition on the format\'s columns, such as "p_chosen > 0.9".')
 def export(formats: tuple[str, ...], store: str, to: str, where: str | None) -> None:
-    """Write training sets as Parquet with a dataset card: sft, preference, unpaired, chain.
+    """Write training sets: sft, preference, unpaired, chain.
+
+    They are Parquet files with a dataset card (README.md) as the Hub expects it.
 
     \b
-    burnish export sft preference --store feedback --to dataset
-    burnish export preference --store feedback --to sure --where "p_chosen > 0.9 AND recipe = 'ilf'"
+      burnish export sft preference --store feedback --to dataset
+      burnish export preference --store feedback --to sure \\
+          --where "p_chosen > 0.9 AND recipe = 'ilf'"
     """
     from synth.export import export as write
     from synth.store import Store
@@ -297,11 +348,12 @@ def export(formats: tuple[str, ...], store: str, to: str, where: str | None) -> 
 
 
 @main.command()
-@click.option(
-    "--to", default="burnish-demo", show_default=True, metavar="DIR", help="Folder for the store and the dataset."
-)
+@click.option("--to", default="burnish-demo", show_default=True, metavar="DIR", help="For the store and the dataset.")
 def demo(to: str) -> None:
-    """Run ilf, constitutional_ai and chain_of_hindsight on the bundled prompts with the pocket model, offline."""
+    """Make feedback data offline with a tiny model, and look at it.
+
+    Runs ilf, constitutional_ai and chain_of_hindsight on the bundled prompts.
+    """
     from flows.demo import run_demo
 
     run_demo(Path(to))

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from synth.session import Session
+if TYPE_CHECKING:
+    from synth.session import Session
 
 
 @contextmanager
@@ -19,11 +21,15 @@ def interruptible(session: Session) -> Iterator[None]:
         yield
         return
 
+    asked = False
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        if session.log.stopped_by:
+        nonlocal asked
+        if asked:
             raise KeyboardInterrupt
-        print("\nstopping: the calls in flight are finished and kept (again to stop now)", file=sys.stderr)
+        asked = True
         session.stop()
+        sys.stderr.write("\nstopping: the calls in flight are finished and kept (again to stop now)\n")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

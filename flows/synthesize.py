@@ -17,7 +17,7 @@ from prefect.utilities.annotations import quote
 
 from flows.display import watch
 from flows.interrupt import interruptible
-from schemas import Prompt, RunConfig
+from schemas import RunConfig
 from synth.errors import BurnishError, Interrupted
 from synth.session import Session, Shard
 
@@ -49,25 +49,20 @@ def _flow_run_name() -> str:
     return f"{', '.join(config.recipes)} on {config.prompts or config.store}"
 
 
-def _task_run_name() -> str:
-    shard: Shard = runtime.task_run.parameters["shard"]
-    of_prompts = not shard.items or isinstance(shard.items[0], Prompt)
-    return f"shard {shard.index}: {len(shard.items)} {'prompts' if of_prompts else 'pairs'}"
-
-
 @flow(name="synthesize", flow_run_name=_flow_run_name)
 @_ends_plainly
 def synthesize(config: RunConfig) -> str:
     """Run the recipes on the prompts as configured. Returns the run's id; the data is in the configured store."""
     with Session(config) as session, interruptible(session), watch(session):
         for shard in session.shards():
+            run_shard = synthesize_shard.with_options(task_run_name=f"shard {shard.index}: {len(shard.items):,} items")
             # Quoted, or Prefect would look into every item for results of other tasks.
-            synthesize_shard(session, cast(Shard, quote(shard)))
+            run_shard(session, cast(Shard, quote(shard)))
         session.finish()
     return session.run_id
 
 
-@task(task_run_name=_task_run_name, cache_policy=NO_CACHE, persist_result=False)
+@task(cache_policy=NO_CACHE, persist_result=False)
 @_ends_plainly
 def synthesize_shard(session: Session, shard: Shard) -> None:
     """One shard. Runs again without repeating a call or a row."""

@@ -62,7 +62,7 @@ class Progress:
 class Session:
     """One run in this process. Use as a context manager; `shards` and `run_shard` in turn make the data.
 
-    `engines` takes the place of the configuration's models, by role or as "default". Raises `UsageError` for whatever
+    `engines` takes the place of the configuration's models, by role or as "default", and is closed at the end. Raises `UsageError` for whatever
     is wrong with the configuration, before any model call.
     """
 
@@ -243,8 +243,8 @@ def _resolve(config: RunConfig, recipes: Sequence[Recipe], engines: Mapping[str,
 def _settings(config: RunConfig, recipes: Sequence[Recipe]) -> dict[str, dict[str, Any]]:
     """Settings per recipe: of the prompt pack (the user's, or the one that travels with the model), then the user's."""
     pack: dict[str, dict[str, Any]] = {}
-    path = config.prompt_pack or pack_of(config.models.get("default", ""))
-    if path:
+    default = config.models.get("default")
+    if path := config.prompt_pack or (default and pack_of(default)):
         try:
             pack = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -16,12 +16,14 @@ _MODULES = {"pocket": "synth.engines.transformers", "hf": "synth.engines.transfo
 
 
 def check_spec(spec: str) -> None:
-    """Refuse the name of a model that no engine serves. Raises `UsageError`."""
+    """Refuse the name of a model that no engine serves, or a folder that is not there. Raises `UsageError`."""
     kind, _, name = spec.partition(":")
     if kind not in _MODULES:
         raise UsageError(f"model {spec!r} not understood: {nearest(kind, _MODULES)} (`pocket`, or `hf:NAME_OR_FOLDER`)")
     if bool(name) == (kind == "pocket"):
         raise UsageError(f"model {spec!r} not understood; write `pocket`, or `hf:NAME_OR_FOLDER`")
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        raise UsageError(f"model folder {name!r} does not exist")
 
 
 def open_engine(spec: str) -> Engine:
@@ -31,8 +33,14 @@ def open_engine(spec: str) -> Engine:
     return engine
 
 
+def locate(spec: str) -> str:
+    """Folder of `pocket`, or the folder or Hub name in `hf:NAME`."""
+    name = str(data_dir() / "pocket") if spec == "pocket" else spec.removeprefix("hf:")
+    folder = Path(name).expanduser()
+    return str(folder) if folder.is_dir() else name
+
+
 def pack_of(spec: str) -> Path | None:
     """The prompt pack that travels with a model: prompts.yaml in its folder, if it is a folder and has one."""
-    folder = data_dir() / "pocket" if spec == "pocket" else Path(spec.removeprefix("hf:")).expanduser()
-    pack = folder / "prompts.yaml"
+    pack = Path(locate(spec)) / "prompts.yaml"
     return pack if pack.is_file() else None

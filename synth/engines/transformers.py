@@ -24,7 +24,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from schemas import Message
 from synth.engine import Answer, Choose, Embed, Loglik, Model, Request, Sampling, Say
-from synth.engines.weights import fingerprint, locate
+from synth.engines import locate
+from synth.engines.weights import fingerprint
 from synth.errors import EngineError, ItemRejected, TooLong, UsageError
 
 # A spelling of an option that takes several tokens is followed only if its first token is at least this likely.

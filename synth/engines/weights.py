@@ -1,4 +1,4 @@
-"""Where a model's files are, and a fingerprint of them for the key of its calls."""
+"""A fingerprint of a model's files, for the key of its calls."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from synth.errors import UsageError
-from synth.paths import data_dir
-
 WHOLE_UP_TO = 256 * 2**20
 PIECES = 64
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".model"}
-
-
-def locate(spec: str) -> str:
-    """Folder of `pocket`, or the folder or Hub name in `hf:NAME`."""
-    if spec == "pocket":
-        return str(data_dir() / "pocket")
-    name = spec.removeprefix("hf:")
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-        raise UsageError(f"model folder {name!r} does not exist")
-    return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
 
 
 def fingerprint(path: str, model: Any) -> str:

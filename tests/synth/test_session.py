@@ -1,12 +1,14 @@
 """Sessions on scripted engines: resuming, stopping, rejecting, and what is refused before any call."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from schemas import RunConfig
 from synth.engines.scripted import ScriptedEngine, last_text
 from synth.errors import EngineError, Interrupted, RunFailed, UsageError
+from synth.export import FORMATS, export
 from synth.session import Session, run
 from synth.store import Store
 
@@ -74,11 +76,16 @@ def test_running_again_makes_no_call_and_changes_nothing(config):
     assert ids(config.store) == before
 
 
-def test_shards_give_what_one_shard_gives(config):
+def test_shards_and_windows_change_no_byte_of_the_exports(config):
     run(config, scripted())
     other = config.model_copy(update={"store": config.store + "2", "shard_size": 5, "window": 1})
     assert run(other, scripted()).run_id == run(config, scripted()).run_id
     assert ids(config.store) == ids(other.store)
+    for store in (config.store, other.store):
+        export(Store(store), FORMATS, f"{store}-dataset")
+    for file in Path(f"{config.store}-dataset").rglob("*.parquet"):
+        twin = Path(f"{other.store}-dataset") / file.relative_to(f"{config.store}-dataset")
+        assert file.read_bytes() == twin.read_bytes()
 
 
 def test_a_larger_limit_does_only_what_is_new(config):
