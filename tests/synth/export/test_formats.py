@@ -117,12 +117,13 @@ def test_unpaired_takes_the_majority_weighted_by_probability(tell_store, prompt)
 
 
 def test_unpaired_counts_equal_texts_as_one_answer(tell_store, prompt):
-    story = Story(prompt, "ilf")
-    draft = story.draft("bad")
-    good, same = story.refinement(draft, "good"), story.refinement(draft, "good", index=1)
-    story.judgment("ranking", good, same, scores=(0.9, 0.1), verdict=good.id)
+    story = Story(prompt, "constitutional_ai")
+    a, b, twin, c = (story.draft(text, index=index) for index, text in enumerate("abac"))
+    story.comparison(a, b, 0.9)
+    story.comparison(c, twin, 0.6)
     found = rows(tell_store(story), "unpaired")
-    assert sorted(zip(texts(found), [row["label"] for row in found], strict=True)) == [("bad", False), ("good", True)]
+    labels = sorted(zip(texts(found), [row["label"] for row in found], strict=True))
+    assert labels == [("a", True), ("b", False), ("c", True)]
 
 
 def test_chain_text_is_its_segments_in_order(store):
