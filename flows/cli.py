@@ -75,7 +75,9 @@ def _said(error: click.ClickException) -> str:
     """What click has to say, in our words."""
     context = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption) and context:
-        known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
+        known = [
+            name for parameter in context.command.get_params(context) for name in parameter.opts if name[:2] == "--"
+        ]
         return f"no option {error.option_name!r}; {nearest(error.option_name, known)}"
     if isinstance(error, click.MissingParameter) and error.param and context:
         name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.make_metavar(context)
@@ -251,7 +253,8 @@ def _read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read --config {path!r}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot read --config {path!r}: {reason}") from error
 
 
 @main.command()

@@ -185,10 +185,11 @@ def show_summary(store: Store, run_id: str) -> None:
             table.add_row(kind, *(f"{count:,}" for count in found))
     console.print(table)
     console.print(f"{plural(made, 'call')} made, {reused:,} answered from the log, {seconds:,.1f} s")
-    if duplicates or lines:
-        console.print(f"Input: {plural(duplicates, 'prompt')} twice, {plural(lines, 'line')} rejected")
+    if duplicates:
+        console.print(f"{plural(duplicates, 'prompt')} left out as duplicates")
     if reasons:
-        console.print("Rejects: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons))
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
+        console.print(f"Rejects: {listed} ({plural(lines, 'line')} of the input among them)" if lines else listed)
 
 
 def show_rows(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], more: bool = False) -> None:
@@ -216,11 +217,12 @@ def show_rows(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], more: boo
 
 
 def _fits(columns: Sequence[str], cells: list[list[Text]]) -> bool:
-    """Whether each column gets its width, or at least that of an id."""
+    """Whether each column gets the width of its header and of an id, or of a few words."""
     widths = [len(name) for name in columns]
     for row in cells:
-        widths = [max(width, min(cell.cell_len, 27)) for width, cell in zip(widths, row, strict=True)]
-    return sum(widths) + 2 * len(widths) <= console.width
+        needed = [min(cell.cell_len, 16 if " " in cell.plain else 27) for cell in row]
+        widths = list(map(max, widths, needed))
+    return sum(widths) + 3 * (len(widths) - 1) <= console.width
 
 
 def _cell(value: object) -> Text:
@@ -232,6 +234,8 @@ def _cell(value: object) -> Text:
 
 def brief(value: object) -> object:
     """A value for a person: floats to four digits, nested values as JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.4g}"
     return json.dumps(_rounded(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value

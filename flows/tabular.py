@@ -35,6 +35,7 @@ def answer(query: str, store: str, format: str | None, out: str | None) -> None:
     if format == "table" and out is not None:
         raise UsageError(f"--out {out!r} needs --format csv, json or parquet, or a name that ends so")
     with Store(store).connect() as connection:
+        connection.execute("SET python_enable_replacements = false")  # our own variables are no tables
         try:
             if format == "table":
                 _show(connection, query)

@@ -8,15 +8,21 @@ from datetime import datetime
 from typing import Any
 
 import tomli_w
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 from rich.tree import Tree
 
 from flows.display import brief, console, inert
 from synth.lineage import Node
 
-# Told in another way: by the tree's branches, or beside other columns.
-_UNTOLD = {"id", "request", "options", "probabilities"}
+# Columns of free text, each on lines of its own; all others stand together on one.
+_TEXTS = (
+    "name", "title", "text", "thought", "reference", "critique_request", "revision_request", "rationale", "reason",
+    "detail", "raw",
+)  # fmt: skip
+_OF_THE_ROOT = ("item_id", "work_id", "run_id", "fingerprint", "seed", "engine", "started_at")
+_ELSEWHERE = ("id", "request", "messages", "segments", "options", "probabilities")
 
 
 def show_lineage(root: Node) -> None:
@@ -50,25 +56,37 @@ def _tree(node: Node, name: str, seen: set[str]) -> Tree:
     return tree
 
 
-def _fields(row: dict[str, Any], is_root: bool) -> Iterator[Text]:
-    if is_root:
-        for name in ("item_id", "run_id"):
-            if row.get(name) and row[name] != row.get("prompt_id"):
-                yield _field(name.removesuffix("_id"), row[name])
-    for message in json.loads(row["request"]).get("messages", []) if "request" in row else []:
-        yield _field(message["role"], message["content"], "green")
-    for name, value in row.items():
-        if name in _UNTOLD or name.endswith(("_id", "_ids")) or not value:
-            continue
-        if name in ("messages", "segments"):
-            for part in value:
-                yield _field(part.get("role") or part.get("kind"), part.get("content") or part.get("text"), "green")
-        else:
-            yield _field(name, f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else brief(value))
+def _fields(row: dict[str, Any], is_root: bool) -> Iterator[RenderableType]:
+    facts = [f"{name} {_fact(value)}" for name, value in row.items() if value and _is_fact(name, is_root)]
     if row.get("options") and row.get("probabilities"):
         shares = zip(row["options"], row["probabilities"], strict=True)
-        yield _field("probabilities", ", ".join(f"{option} {share:.4g}" for option, share in shares))
+        facts += [f"p({option}) {share:.4g}" for option, share in shares]
+    if facts:
+        yield _indented(inert(", ".join(facts), "dim"))
+    for message in json.loads(row["request"]).get("messages", []) if "request" in row else []:
+        yield _said(message["role"], message["content"])
+    for message in row.get("messages", []):
+        yield _said(message["role"], message["content"])
+    for segment in row.get("segments", []):
+        yield _said(segment["kind"], segment["text"])
+    for name in _TEXTS:
+        if row.get(name):
+            yield _said(name, row[name])
 
 
-def _field(name: object, value: object, style: str = "cyan") -> Text:
-    return Text.assemble((f"  {name}: ", style), inert(str(value).strip("\n")))
+def _is_fact(name: str, is_root: bool) -> bool:
+    if name in _OF_THE_ROOT:
+        return is_root
+    return name not in (*_TEXTS, *_ELSEWHERE) and not name.endswith(("_id", "_ids"))
+
+
+def _fact(value: object) -> object:
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else brief(value)
+
+
+def _said(by: str, text: str) -> Padding:
+    return _indented(Text.assemble((f"{by}: ", "cyan"), inert(text.strip("\n"))))
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 2))

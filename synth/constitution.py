@@ -19,7 +19,7 @@ def load_constitution(name: str) -> tuple[Constitution, tuple[Principle, ...]]:
         path = data_dir() / "constitutions" / f"{name}.yaml"
         if not path.is_file():
             known = [file.stem for file in path.parent.glob("*.yaml")]
-            raise UsageError(f"constitution {name!r} not found; {nearest(name, known)}, or a YAML file")
+            raise UsageError(f"constitution {name!r} not found; {nearest(name, known)} (or FILE.yaml)")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -62,8 +62,8 @@ class Progress:
 class Session:
     """One run in this process. Use as a context manager; `shards` and `run_shard` in turn make the data.
 
-    `engines` takes the place of the configuration's models, by role or as "default", and is closed at the end. Raises `UsageError` for whatever
-    is wrong with the configuration, before any model call.
+    `engines` takes the place of the configuration's models, by role or as "default", and is closed at the end. Raises
+    `UsageError` for whatever is wrong with the configuration, before any model call.
     """
 
     def __init__(self, config: RunConfig, engines: Mapping[str, Engine] | None = None) -> None:

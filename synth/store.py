@@ -68,9 +68,9 @@ class Store:
             )
 
     def _create(self, marker: Path) -> None:
-        if self.path.exists() and any(self.path.iterdir()):
-            raise UsageError(f"{str(self.path)!r} is not empty and not a store; name a new folder")
         try:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise UsageError(f"{str(self.path)!r} is not empty and not a store; name a new folder")
             (self.path / "log").mkdir(parents=True, exist_ok=True)
             (self.path / "commits").mkdir(exist_ok=True)
             _write_atomically(marker, json.dumps({"format": FORMAT}).encode())
@@ -106,7 +106,7 @@ class Store:
         import duckdb
 
         connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {quoted(self.path / '.spill')}")
         live = self._read_live()  # before the commits: what is sealed in between is then left out below
         commits, committed = self._read_commits()
         segments = self._segments(commits)
@@ -321,11 +321,16 @@ def _to_arrow(row: type[Row], rows: list[dict[str, Any]]) -> pa.Table:
 def _table_view(table: str, paths: list[str]) -> str:
     source = f"SELECT * FROM live_{table}"
     if paths:
-        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        files = ", ".join(map(quoted, paths))
         source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true)"
     if table in _COLLAPSED:
         source = _one_per_id(table, f"({source})")
     return f"CREATE VIEW {table} AS {source}"
+
+
+def quoted(path: object) -> str:
+    """A path as an SQL literal."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _one_per_id(table: str, source: str) -> str:

@@ -12,22 +12,26 @@ FROM judgments WHERE kind = 'ranking';
 
 -- What each refining recipe ended on: the refinement its ranking decided for, else the one of the last round.
 CREATE VIEW finals AS
+WITH decided AS (
+    SELECT DISTINCT best.work_id, best.item_id, best.draft_id, best.id AS best_id
+    FROM judgments j JOIN responses best ON best.id = j.verdict WHERE j.kind = 'ranking'
+)
 SELECT r.* FROM responses r
-LEFT JOIN (SELECT DISTINCT work_id, item_id, verdict FROM judgments WHERE kind = 'ranking') k USING (work_id, item_id)
-WHERE r.kind = 'refinement' AND (k.verdict IS NULL OR k.verdict = r.id)
+LEFT JOIN decided USING (work_id, item_id, draft_id)
+WHERE r.kind = 'refinement' AND (best_id IS NULL OR best_id = r.id)
 QUALIFY r.round = max(r.round) OVER (PARTITION BY r.work_id, r.item_id, r.draft_id);
 
 -- Comparisons: all looks at one pair by one judge under one principle are averaged, both orders alike.
 CREATE VIEW comparisons AS
-SELECT work_id, item_id, prompt_id, any_value(recipe) AS recipe, any_value(author) AS author, principle_id,
+SELECT work_id, item_id, prompt_id, any_value(recipe) AS recipe, author, principle_id,
        least(response_ids[1], response_ids[2]) AS a, greatest(response_ids[1], response_ids[2]) AS b,
        avg(CASE WHEN response_ids[1] < response_ids[2] THEN probabilities[1] ELSE probabilities[2] END ORDER BY id) AS p_a,
        count(*) AS looks, list(id ORDER BY id) AS judgment_ids
 FROM judgments WHERE kind = 'comparison'
-GROUP BY work_id, item_id, prompt_id, principle_id, a, b;
+GROUP BY work_id, item_id, prompt_id, author, principle_id, a, b;
 
 -- Every preference signal in one shape. `margin` is on the scale of its source: log-odds for comparisons,
--- difference of scores for rankings and scores, rounds of refinement for refinements.
+-- difference of scores for rankings and scores, rounds of refinement for refinements. A ranking by chance is no signal.
 CREATE VIEW preferences AS
 WITH signals AS (
     SELECT prompt_id, item_id, work_id, recipe, 'comparison' AS source, author, judgment_ids,
@@ -41,12 +45,13 @@ WITH signals AS (
     FROM judgments j
     JOIN ranks best ON best.judgment_id = j.id AND best.response_id = j.verdict
     JOIN ranks other ON other.judgment_id = j.id AND other.score < best.score
+    WHERE NOT starts_with(coalesce(j.aspect, ''), 'random')
     UNION ALL
     SELECT x.prompt_id, x.item_id, x.work_id, x.recipe, 'score', x.author, [x.id, y.id],
            x.response_ids[1], y.response_ids[1], 1.0, x.scores[1] - y.scores[1]
     FROM judgments x
-    JOIN judgments y ON x.work_id = y.work_id AND x.item_id = y.item_id AND x.aspect IS NOT DISTINCT FROM y.aspect
-                    AND x.scores[1] > y.scores[1]
+    JOIN judgments y ON x.work_id = y.work_id AND x.item_id = y.item_id AND x.author = y.author
+                    AND x.aspect IS NOT DISTINCT FROM y.aspect AND x.scores[1] > y.scores[1]
     WHERE x.kind = 'score' AND y.kind = 'score'
     UNION ALL
     SELECT prompt_id, item_id, work_id, recipe, 'refinement', 'model', [], id, draft_id, 1.0, round FROM finals

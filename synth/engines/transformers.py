@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -54,7 +55,9 @@ def open_engine(spec: str, device: str = "auto", dtype: str = "auto") -> Transfo
         ) from error
     if not tokenizer.chat_template:
         raise UsageError(f"model {spec!r} has no chat template; use an instruction-tuned model")
-    return TransformersEngine(Model(spec, fingerprint(path, model)), model, tokenizer)
+    # A folder goes by its last name: where it lies on this machine is nobody's business who reads the data.
+    name = f"hf:{Path(path).resolve().name}" if spec != "pocket" and Path(path).is_dir() else spec
+    return TransformersEngine(Model(name, fingerprint(path, model)), model, tokenizer)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from synth.errors import UsageError, nearest, shown
 from synth.export import card
 from synth.export.formats import FORMATS, Exported, query, row_model
-from synth.store import Store
+from synth.store import Store, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,7 +49,7 @@ def export(store: Store, formats: Sequence[str], to: str | Path, where: str | No
         with store.connect() as connection:
             queries = {format: _query(connection, format, where) for format in formats}
             part.mkdir(parents=True)
-            connection.execute(f"SET temp_directory = {_quoted(part / '.spill')}")
+            connection.execute(f"SET temp_directory = {quoted(part / '.spill')}")
             exported = [_write(connection, format, queries[format], part, where) for format in formats]
             text = card.render(connection, exported, where)
         (part / card.FILE).write_text(text, encoding="utf-8")
@@ -123,7 +123,7 @@ def _write(
     folder = root / format
     folder.mkdir()
     options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, FILE_SIZE_BYTES {FILE_BYTES}"
-    copy = f"COPY (\n{selection}\n) TO {_quoted(folder)} ({options}, FILENAME_PATTERN '{{i}}')"
+    copy = f"COPY (\n{selection}\n) TO {quoted(folder)} ({options}, FILENAME_PATTERN '{{i}}')"
     try:
         [[rows]] = connection.execute(copy).fetchall()
     except (duckdb.DataError, duckdb.ProgrammingError) as error:
@@ -156,10 +156,6 @@ def _swap(new: Path, target: Path) -> None:
             old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

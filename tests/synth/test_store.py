@@ -149,6 +149,15 @@ def test_preferences_unify_comparisons_rankings_scores_and_refinements(store):
     writer = Writer(store)
     writer.write(rows)
     writer.close()
+    by_chance = judgment(
+        "ranking", [draft, other], scores=(0.9, 0.1), verdict=draft.id, aspect="random", call_ids=("ca_3",)
+    )
+    by_hand = judgment("score", [draft], scores=(9.0,), aspect="tone", call_ids=("ca_4",)).model_copy(
+        update={"author": "human", "id": "ju_human"}
+    )
+    writer = Writer(store)
+    writer.write([by_chance, by_hand])
+    writer.close()
     found = {
         source: (chosen, rejected, pytest.approx(p_chosen), pytest.approx(margin))
         for source, chosen, rejected, p_chosen, margin in store.sql(

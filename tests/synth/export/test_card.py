@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -127,6 +127,8 @@ def test_hostile_text_stays_text(tmp_path, readme):
 
 
 @given(tricky)
+@example("```\n# heading")
+@example("````")
 def test_a_block_of_code_holds_its_text_and_ends_after_it(text):
     tokens = markdown.parse(f"before\n\n{card._fenced(text, 'json')}\n\nafter\n")
     [fence] = [token for token in tokens if token.type == "fence"]
@@ -135,6 +137,7 @@ def test_a_block_of_code_holds_its_text_and_ends_after_it(text):
 
 
 @given(tricky, tricky)
+@example("<b>`|`` |", "<b>bold</b> [a](b) | `c`")
 def test_a_cell_stays_one_cell(first, second):
     table = f"| a | b |\n|---|---|\n| {card._cell(first)} | {card._prose(second)} |\n\nafter\n"
     tokens = markdown.parse(table)
