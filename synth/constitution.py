@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -25,24 +26,31 @@ def load_constitution(name: str) -> tuple[Constitution, tuple[Principle, ...]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read constitution {str(path)!r}: {' '.join(str(error).split())}") from error
     try:
-        principles = tuple(
-            Principle(name=entry["id"], **{field: entry[field] for field in entry if field != "id"})
-            for entry in content["principles"]
-        )
+        principles = tuple(_principle(number, entry) for number, entry in enumerate(content["principles"], 1))
         constitution = Constitution(
             name=content["id"],
             title=content["title"],
             source=content["source"],
             principle_ids=tuple(principle.id for principle in principles),
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"constitution {str(path)!r} expects id, title, source and principles with id, text, critique_request, "
             f"revision_request, source; got {shown(content)}: {_first_line(error)}"
         ) from error
     if not principles:
         raise UsageError(f"constitution {str(path)!r} has no principles; give it at least one")
+    names = [principle.name for principle in principles]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"constitution {str(path)!r} has two principles {twice!r}; give each its own id")
     return constitution, principles
+
+
+def _principle(number: int, entry: dict[str, Any]) -> Principle:
+    try:
+        return Principle(name=entry["id"], **{field: entry[field] for field in entry if field != "id"})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"principle {number}, {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

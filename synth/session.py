@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -207,15 +208,21 @@ class Session:
         )
 
 
-def run(config: RunConfig, engines: Mapping[str, Engine] | None = None) -> Session:
+def run(
+    config: RunConfig,
+    engines: Mapping[str, Engine] | None = None,
+    watch: Callable[[Session], AbstractContextManager[object]] = nullcontext,
+    run_shard: Callable[[Session, Shard], None] = Session.run_shard,
+) -> Session:
     """Make what the configuration asks for and return the finished session (its `store` holds the data).
 
-    Raises `UsageError` before any model call, `EngineError`, `RunFailed` or `Interrupted` after; whatever was made
-    until then is kept, and the same configuration goes on from there.
+    `watch` is entered around the work, to show progress or take signals; `run_shard` may wrap the session's own, to
+    have each shard tracked. Raises `UsageError` before any model call, `EngineError`, `RunFailed` or `Interrupted`
+    after; whatever was made until then is kept, and the same configuration goes on from there.
     """
-    with Session(config, engines) as session:
+    with Session(config, engines) as session, watch(session):
         for shard in session.shards():
-            session.run_shard(shard)
+            run_shard(session, shard)
         session.finish()
     return session
 

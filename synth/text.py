@@ -10,7 +10,7 @@ from schemas import Message
 _placeholder = re.compile(r"\{([a-z_]+)\}")
 _control = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<\uff5c[^<>]{1,40}\uff5c>|<(?:start_of_turn|end_of_turn|bos|eos|s|/s|think|/think)>|\[/?INST\]|<</?SYS>>"
-    r"|\{%-?\s*\w|\{\{-?\s*[A-Za-z_][\w.]*\s*(?:\|[^{}]*)?-?\}\}"
+    r"|\{%-?[^{}%\n]*%\}|\{\{-?\s*[A-Za-z_][\w.]*\s*(?:\|[^{}]*)?-?\}\}"
 )
 
 
