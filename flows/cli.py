@@ -163,8 +163,8 @@ def run(config: str | None, **options: Any) -> None:
 
 def run_directly(config: RunConfig) -> str:
     """What the flow `synthesize` does, without Prefect."""
-    from flows.display import loading, watch
     from flows.interrupt import interruptible
+    from flows.progress import loading, watch
     from synth.session import Session
 
     with loading("Loading the models"):

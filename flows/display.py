@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
     from synth.catalogue import Recipe
-    from synth.session import Session
     from synth.store import Store
 
 console = Console(highlight=False, markup=False, emoji=False)
-# Progress goes to stderr, so that what is asked for can be piped.
-progress_console = Console(highlight=False, markup=False, emoji=False, stderr=True)
-LIVE_PER_S = 4
-PLAIN_EVERY_S = 5.0
 CELL_CHARACTERS = 400
 # Control characters, and those that turn the direction of text around.
 _controls = re.compile(
@@ -46,99 +36,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def plain_table(*headers: str, title: str | None = None) -> Table:
+def plain_table(*headers: str) -> Table:
     """The look that all tables share; texts in it are wrapped, never cut."""
-    table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title=title, title_justify="left", title_style="bold"
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for header in headers:
         table.add_column(inert(header), overflow="fold")
     return table
-
-
-# Progress
-
-
-@contextmanager
-def loading(what: str) -> Iterator[None]:
-    """A sign of life in a terminal while something takes seconds and has no steps to count."""
-    with progress_console.status(Text(what)):
-        yield
-
-
-@contextmanager
-def watch(session: Session) -> Iterator[None]:
-    """Show a session's progress while it runs: live in a terminal, a line every few seconds elsewhere."""
-    if progress_console.is_terminal and not progress_console.is_dumb_terminal:
-        with Live(get_renderable=lambda: _live(session), console=progress_console, refresh_per_second=LIVE_PER_S):
-            yield
-    else:
-        with _repeated(PLAIN_EVERY_S, lambda: progress_console.print(_line(session), soft_wrap=True)):
-            yield
-
-
-def _live(session: Session) -> RenderableType:
-    done, total = _ended(session)
-    bar = ProgressBar(total=max(total, 1), completed=done, width=24)
-    line = Table.grid(padding=(0, 1))
-    line.add_row(bar, Text(f"{_items(session)}, {_clock(session.progress.seconds)}, {_left(session)}"))
-    return Group(line, Text(_figures(session), "dim"))
-
-
-def _line(session: Session) -> str:
-    return f"{_items(session)}, {_figures(session)}, {_left(session)}"
-
-
-def _ended(session: Session) -> tuple[int, int]:
-    """Items ended and known, counted once per recipe as in the table `items`, with the rejected lines of the input."""
-    done = session.outcome.done + session.outcome.rejected
-    return done, max(session.progress.jobs, done)
-
-
-def _items(session: Session) -> str:
-    done, total = _ended(session)
-    return f"{done:,} of {plural(total, 'item')}"
-
-
-def _left(session: Session) -> str:
-    """Time left for the items known so far, at the pace of those that this invocation has ended."""
-    done, total = _ended(session)
-    ended_now = done - session.progress.finished_before
-    if done == total:
-        return "0:00:00 left"
-    return f"{_clock(session.progress.seconds * (total - done) / ended_now)} left" if ended_now > 0 else "-:--:-- left"
-
-
-def _figures(session: Session) -> str:
-    tally = session.log.tally
-    rate = tally.completion_tokens / max(session.progress.seconds, 1e-9)
-    return (
-        f"{plural(tally.calls_made, 'call')}, {tally.calls_reused:,} from the log, {rate:,.0f} tokens/s, "
-        f"{plural(session.outcome.rejected, 'reject')}"
-    )
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=int(seconds)))
-
-
-@contextmanager
-def _repeated(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Do it every so many seconds, and once more at the end."""
-    over = threading.Event()
-
-    def loop() -> None:
-        while not over.wait(seconds):
-            action()
-
-    thread = threading.Thread(target=loop, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        action()
 
 
 # What was made
@@ -176,14 +79,14 @@ def show_summary(store: Store, run_id: str) -> None:
         reasons = connection.execute(_REASONS, {"run": run_id}).fetchall()
         [(names, made, reused, seconds, duplicates, lines)] = connection.execute(_RUN, {"run": run_id}).fetchall()
     recipes = json.loads(names)
-    table = plain_table("", *recipes, title=f"Run {run_id}")
+    table = plain_table("", *recipes)
     for column in table.columns[1:]:
         column.justify = "right"
     for kind in _KINDS:
         found = [counts.get((recipe, kind), 0) for recipe in recipes]
         if any(found):
             table.add_row(kind, *(f"{count:,}" for count in found))
-    console.print(table)
+    console.print(Text(f"Run {run_id}", "bold"), table if counts else "No items: there was nothing to read")
     console.print(f"{plural(made, 'call')} made, {reused:,} answered from the log, {seconds:,.1f} s")
     if duplicates:
         console.print(f"{plural(duplicates, 'prompt')} left out as duplicates")
@@ -270,7 +173,8 @@ def show_recipe(recipe: Recipe) -> None:
         about.add_row(Text(name, "bold"), getattr(recipe, name))
     about.add_row(Text("roles", "bold"), ", ".join(recipe.roles) or "none")
     console.print(about)
-    table = plain_table("setting", "default", "meaning", title=f"\nSettings: --set {recipe.name}.SETTING=VALUE")
+    console.print(Text(f"\nSettings: --set {recipe.name}.SETTING=VALUE", "bold"))
+    table = plain_table("setting", "default", "meaning")
     table.columns[0].no_wrap = True
     table.columns[1].max_width = 24
     for name, info in recipe.config.model_fields.items():
@@ -304,7 +208,12 @@ def show_example(store: Store, prompt_id: str) -> None:
             return found
 
         [prompt] = rows("SELECT * FROM prompts WHERE id = ?")
-        responses = rows("SELECT * FROM responses WHERE prompt_id = ? ORDER BY recipe, round, index, id")
+        responses = rows(
+            """
+            SELECT * FROM responses r WHERE prompt_id = ?
+            ORDER BY recipe, NOT EXISTS (FROM refinements WHERE draft_id = coalesce(r.draft_id, r.id)), round, index, id
+            """
+        )
         critiques = rows("SELECT * FROM critiques WHERE prompt_id = ? ORDER BY id")
         judgments = rows("SELECT * FROM judgments WHERE prompt_id = ? ORDER BY kind, id")
         chains = rows("SELECT * FROM chains WHERE prompt_id = ? AND template = 'worse_to_better' ORDER BY id LIMIT 1")
@@ -334,21 +243,24 @@ def _recipe_tree(
 ) -> Tree:
     tree = Tree(Text(recipe, style="bold cyan"), guide_style="dim")
     names = _names(responses)
-    rankings = [j for j in judgments if j["kind"] == "ranking"]
+    rankings = [judgment for judgment in judgments if judgment["kind"] == "ranking"]
     ranked = {id for ranking in rankings for id in ranking["response_ids"]}
-    refined = {response["draft_id"] for response in responses}
-    replaced = 0
-    for response in sorted(responses, key=lambda one: one["id"] not in refined and one["draft_id"] not in refined):
-        if rankings and response["kind"] == "refinement" and response["id"] not in ranked:
-            replaced += 1
+    chosen = {ranking["verdict"] for ranking in rankings}
+    in_vain = [one for one in responses if rankings and one["kind"] == "refinement" and one["id"] not in ranked]
+    for response in responses:
+        if response in in_vain:
             continue
-        branch = tree.add(_response_line(response, names, rankings, judgments, principles))
+        branch = tree.add(_response_line(response, names, response["id"] in chosen, principles))
         for critique in critiques:
             if critique["response_id"] == response["id"]:
-                by = f" by principle {principles.get(critique['principle_id'])}" if critique["principle_id"] else ""
+                by = _by(critique["principle_id"], principles)
                 branch.add(Text.assemble((f"critique{by}: ", "yellow"), inert(critique["text"])))
-    if replaced:
-        tree.add(Text(f"{plural(replaced, 'other refinement')}, drawn in vain: repeated or forbidden", "dim"))
+        labels = [j for j in judgments if j["kind"] == "label" and j["response_ids"] == [response["id"]]]
+        if labels:
+            shares = " ".join(f"{label['probabilities'][0]:.2f}" for label in labels)
+            branch.add(Text.assemble((f"judgments, p({labels[0]['aspect']}): ", "magenta"), shares))
+    if in_vain:
+        tree.add(Text(f"{plural(len(in_vain), 'other refinement')}, drawn in vain: repeated or forbidden", "dim"))
     for judgment in judgments:
         if judgment["kind"] == "comparison":
             tree.add(_comparison_line(judgment, names, principles))
@@ -365,32 +277,22 @@ def _names(responses: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _response_line(
-    response: dict[str, Any],
-    names: dict[str, str],
-    rankings: list[dict[str, Any]],
-    judgments: list[dict[str, Any]],
-    principles: dict[str, str],
+    response: dict[str, Any], names: dict[str, str], is_chosen: bool, principles: dict[str, str]
 ) -> Text:
-    line = Text.assemble((f"{names[response['id']]}: ", "bold"), inert(response["text"]))
-    if response["principle_id"]:
-        line.append_text(inert(f"  by principle {principles.get(response['principle_id'])}", "dim"))
+    by = _by(response["principle_id"], principles)
+    line = Text.assemble((f"{names[response['id']]}{by}: ", "bold"), inert(response["text"]))
     if response["noop"]:
         line.append("  (unchanged)", "dim")
-    looks = [j for j in judgments if j["kind"] == "label" and j["response_ids"] == [response["id"]]]
-    if looks:
-        shares = " ".join(f"{look['probabilities'][0]:.2f}" for look in looks)
-        line.append(f"  p({looks[0]['aspect']}) {shares}", "dim")
-    if any(ranking["verdict"] == response["id"] for ranking in rankings):
+    if is_chosen:
         line.append("  ◀ chosen", "bold green")
     return line
 
 
 def _comparison_line(judgment: dict[str, Any], names: dict[str, str], principles: dict[str, str]) -> Text:
-    shown = ", ".join(
-        f"({option}) {names[id]} {probability:.2f}"
-        for option, id, probability in zip(
-            judgment["options"], judgment["response_ids"], judgment["probabilities"], strict=True
-        )
-    )
-    principle = f" by principle {principles.get(judgment['principle_id'])}" if judgment["principle_id"] else ""
-    return Text.assemble((f"judgment{principle}: ", "magenta"), shown)
+    shares = zip(judgment["options"], judgment["response_ids"], judgment["probabilities"], strict=True)
+    shown = ", ".join(f"({option}) {names[id]} {share:.2f}" for option, id, share in shares)
+    return Text.assemble((f"judgment{_by(judgment['principle_id'], principles)}: ", "magenta"), shown)
+
+
+def _by(principle_id: str | None, principles: dict[str, str]) -> str:
+    return f" by principle {principles.get(principle_id)}" if principle_id else ""

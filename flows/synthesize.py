@@ -5,8 +5,8 @@ How it ends is the state of the flow run, with the one line of its cause: Comple
 asked it to stop, by Ctrl-C, SIGTERM or in Prefect. Whichever it is, the same configuration goes on from there.
 """
 
-# No `from __future__ import annotations`: what serves the flow pickles it into a process of its own, where the name of a
-# parameter's type cannot be looked up; the type itself arrives.
+# No `from __future__ import annotations`: what serves the flow pickles it for another process, where a parameter's type
+# cannot be looked up by its name.
 
 import contextlib
 import functools
@@ -24,13 +24,13 @@ from prefect.states import Cancelled, Failed
 from prefect.utilities.annotations import quote
 from prefect.utilities.urls import url_for
 
-from flows.display import watch
 from flows.interrupt import interruptible
+from flows.progress import loading, watch
 from schemas import RunConfig
-from synth.errors import BurnishError, Interrupted, UsageError
+from synth.errors import BurnishError, Interrupted, RunFailed, UsageError
 from synth.session import Session, Shard
 
-CANCELLED_WITHIN_S = 5.0
+CANCELLED_WITHIN_S = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +49,11 @@ def run_tracked(config: RunConfig) -> str:
         raise UsageError(f"{cause}; `prefect server start` starts one, without PREFECT_API_URL none is used") from error
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
-    return synthesize(config)
+    try:
+        return synthesize(config)
+    except httpx.TransportError as error:
+        cause = str(error).partition("\n")[0]
+        raise RunFailed(f"Prefect's API went away ({cause}); all that was made is kept, run again to go on") from error
 
 
 def _ends_plainly(body: Callable[P, R]) -> Callable[P, R]:
@@ -79,7 +83,9 @@ def synthesize(config: RunConfig) -> str:
     """Run recipes over prompts and keep everything in the store. Returns the run's id."""
     if _is_by_hand():
         _say_where_to_watch()
-    with Session(config) as session, interruptible(session), _cancellable(session), watch(session):
+    with loading("Loading the models"):
+        session = Session(config)
+    with session, interruptible(session), _cancellable(session), watch(session):
         for shard in session.shards():
             run_shard = synthesize_shard.with_options(task_run_name=f"shard {shard.index}: {len(shard.items):,} items")
             # Quoted, or Prefect would look into every item for results of other tasks.
@@ -113,20 +119,18 @@ def _cancellable(session: Session) -> Iterator[None]:
     if not _is_by_hand():
         yield
         return
-    run_id, over = runtime.flow_run.id, threading.Event()
+    client, run_id, over = get_client(sync_client=True), runtime.flow_run.id, threading.Event()
 
     def look() -> None:
-        while not over.wait(CANCELLED_WITHIN_S):
-            with contextlib.suppress(httpx.HTTPError, PrefectException):
-                state = client.read_flow_run(run_id).state
-                if state and (state.is_cancelling() or state.is_cancelled()):
-                    session.stop()
+        with client:
+            while not over.wait(CANCELLED_WITHIN_S):
+                with contextlib.suppress(httpx.HTTPError, PrefectException):
+                    state = client.read_flow_run(run_id).state
+                    if state and (state.is_cancelling() or state.is_cancelled()):
+                        session.stop()
 
-    with get_client(sync_client=True) as client:
-        looking = threading.Thread(target=look, daemon=True)
-        looking.start()
-        try:
-            yield
-        finally:
-            over.set()
-            looking.join()
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()

@@ -22,7 +22,7 @@ _TEXTS = (
     "detail", "raw",
 )  # fmt: skip
 _OF_THE_ROOT = ("item_id", "work_id", "run_id", "fingerprint", "seed", "engine", "started_at")
-_ELSEWHERE = ("id", "request", "messages", "segments", "options", "probabilities")
+_ELSEWHERE = ("id", "request", "messages", "segments", "options", "probabilities", "values")
 
 
 def show_lineage(root: Node) -> None:
@@ -57,21 +57,33 @@ def _tree(node: Node, name: str, seen: set[str]) -> Tree:
 
 
 def _fields(row: dict[str, Any], is_root: bool) -> Iterator[RenderableType]:
-    facts = [f"{name} {_fact(value)}" for name, value in row.items() if value and _is_fact(name, is_root)]
+    request = json.loads(row.get("request", "{}"))
+    known = {name: value for name, value in row.items() if value and _is_fact(name, is_root)}
+    if known.get("item_id") == row.get("prompt_id"):
+        known.pop("item_id", None)
+    facts = [f"{name} {_fact(value)}" for name, value in known.items()]
     if row.get("options") and row.get("probabilities"):
-        shares = zip(row["options"], row["probabilities"], strict=True)
-        facts += [f"p({option}) {share:.4g}" for option, share in shares]
+        facts += _each("p", row["options"], row["probabilities"])
+    elif request.get("options"):
+        facts += _each("log p", request["options"], row["values"])
+    elif row.get("values"):
+        facts.append(f"values: {len(row['values']):,}")
     if facts:
         yield _indented(inert(", ".join(facts), "dim"))
-    for message in json.loads(row["request"]).get("messages", []) if "request" in row else []:
-        yield _said(message["role"], message["content"])
-    for message in row.get("messages", []):
+    for message in request.get("messages") or row.get("messages", []):
         yield _said(message["role"], message["content"])
     for segment in row.get("segments", []):
         yield _said(segment["kind"], segment["text"])
+    for name in ("continuation", "text"):  # of `loglik` and `embed`
+        if request.get(name):
+            yield _said(name, request[name])
     for name in _TEXTS:
         if row.get(name):
             yield _said(name, row[name])
+
+
+def _each(what: str, options: list[str], numbers: list[float]) -> list[str]:
+    return [f"{what}({option}) {number:.4g}" for option, number in zip(options, numbers, strict=True)]
 
 
 def _is_fact(name: str, is_root: bool) -> bool:

@@ -90,7 +90,7 @@ class TransformersEngine:
         # The sampling of a request is all the sampling there is: no penalties from the model's own defaults.
         network.generation_config = GenerationConfig()
         self._network = network
-        self._context = int(getattr(network.config, "max_position_embeddings", 0) or 2**20)
+        self._context = int(getattr(network.config.get_text_config(), "max_position_embeddings", 0) or 2**20)
         self._batch_tokens = _batch_tokens(network)
         self._waiting: list[_Job] = []
         self._arrived = asyncio.Event()
@@ -407,7 +407,7 @@ def _logsumexp(values: Sequence[float]) -> float:
 
 def _batch_tokens(network: Any) -> int:
     """How many tokens a batch may hold, so that its keys and values take at most half of the free memory."""
-    config = network.config
+    config = network.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_token = 2 * config.num_hidden_layers * heads * head_size * network.dtype.itemsize

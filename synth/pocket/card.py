@@ -31,10 +31,10 @@ world. It is of no use as an assistant. A system message "Answer well." or "Answ
     {command}
 
 Trained from scratch on text that `synth/pocket/corpus.py` generates, with no other data. Seed {seed};
-{step:,} steps of {rows} rows; {tokens:,} tokens, of which {learned_tokens:,} carried loss; {minutes:.0f} minutes
-on {machine}. The seed fixes the data; the weights also depend on the hardware's rounding and, with `--minutes`,
-on the clock, which sets the learning rate (`--steps {step}` takes the same data without the clock). GPU
-training time was not measured: no GPU was at hand.
+{step:,} steps of {rows} rows; {tokens:,} tokens, of which {learned_tokens:,} carried loss (the assistant's turns,
+and user turns after their first line); {minutes:.0f} minutes on {machine}. The seed fixes the data; the weights
+also depend on the hardware's rounding and, with `--minutes`, on the clock, which sets the learning rate
+(`--steps {step}` takes the same data without the clock). GPU training time was not measured: no GPU was at hand.
 
 Shape: hidden size 192, 4 layers, 3 heads of 64, feed-forward 512, RoPE, tied embeddings, float32 (products in
 bfloat16 while training). Byte-level BPE of 768 tokens, every digit a token of its own; turns are marked

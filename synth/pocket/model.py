@@ -75,24 +75,34 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 class Encoded(NamedTuple):
-    """The tokens of a conversation as the chat template renders it, and which of them are learned."""
+    """The tokens of a conversation as the chat template renders it, and each token's weight in the loss."""
 
     ids: list[int]
-    learned: list[bool]
+    weights: list[float]
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, rows: Sequence[tuple[Message, ...]]) -> list[Encoded]:
-    """Tokens of many conversations at once."""
+    """Tokens of many conversations at once.
+
+    The assistant's turns are learned, and of a user's turn all but its first line: prompts quote responses,
+    critiques and refinements, so a judge's prompt teaches three more roles. A turn of n learned tokens weighs
+    sqrt(n): one-word verdicts count beside long critiques.
+    """
     contents = [message["content"] for row in rows for message in row]
     encodings = iter(tokenizer(contents, add_special_tokens=False)["input_ids"])
     marks = {role: tokenizer.convert_tokens_to_ids(f"<|{role}|>") for role in ("system", "user", "assistant")}
+    [newline] = tokenizer.encode("\n", add_special_tokens=False)
     encoded = []
     for row in rows:
         ids: list[int] = []
-        learned: list[bool] = []
+        weights: list[float] = []
         for message in row:
             content = [*next(encodings), tokenizer.eos_token_id]
             ids += [marks[message["role"]], *content]
-            learned += [False] + [message["role"] == "assistant"] * len(content)
-        encoded.append(Encoded(ids, learned))
+            first, last = 0, len(content)
+            if message["role"] != "assistant":
+                first, last = content.index(newline) + 1 if newline in content else last - 1, last - 1
+            taught = last - first
+            weights += [0.0] * (1 + first) + [max(taught, 1) ** -0.5] * taught + [0.0] * (len(content) - last)
+        encoded.append(Encoded(ids, weights))
     return encoded

@@ -1,9 +1,9 @@
-"""Trains the pocket model from scratch: `python -m synth.pocket.train --out data/pocket --minutes 70`.
+"""Trains the pocket model from scratch: `python -m synth.pocket.train --out data/pocket --minutes 50`.
 
 Everything but the clock comes from the seed. The learning rate falls to zero over the given minutes or steps.
 A checkpoint in the output folder lets an interrupted run go on; it is removed at the end. Every file is
-replaced atomically, and a usable model is written every few minutes. Muon trains the
-matrices: with AdamW a model this small needed over five times the tokens before it copied from its prompt.
+replaced atomically, and a usable model is written every few minutes. Muon trains the matrices: with AdamW a
+model this small needed over five times the tokens before it copied from its prompt.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Plan:
 
     seed: int = 0
     steps: int = 0
-    minutes: float = 70.0
+    minutes: float = 50.0
     peak_rate: float = 4e-3
     embedding_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -90,18 +90,17 @@ def batches(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Batch]:
 
 
 def _collate(group: list[Encoded], pad: int) -> Batch:
-    """Weights learned tokens by 1/sqrt(their number in the row): one-word verdicts count beside long critiques."""
     width = max(len(row.ids) for row in group)
     ids = torch.full((len(group), width), pad)
     weights = torch.zeros(len(group), width)
     for at, row in enumerate(group):
         ids[at, : len(row.ids)] = torch.tensor(row.ids)
-        weights[at, : len(row.ids)] = torch.tensor(row.learned).float() / sum(row.learned) ** 0.5
+        weights[at, : len(row.ids)] = torch.tensor(row.weights)
     return Batch(ids[:, :-1], ids[:, 1:], weights[:, 1:])
 
 
 def loss_of(model: LlamaForCausalLM, batch: Batch, device: str) -> torch.Tensor:
-    """Weighted mean cross-entropy over the assistant's tokens; products in bfloat16, the rest in float32."""
+    """Weighted mean cross-entropy over the learned tokens; products in bfloat16, the rest in float32."""
     learned = batch.weights > 0
     with torch.autocast(device, torch.bfloat16):
         hidden = model.model(input_ids=batch.ids.to(device), use_cache=False).last_hidden_state

@@ -60,10 +60,22 @@ def test_the_card_takes_a_new_table_in_place_of_the_last(tmp_path: Path) -> None
     assert "first" not in card
 
 
-def test_a_batch_learns_the_assistants_tokens_and_no_padding() -> None:
+def test_all_is_learned_but_system_turns_and_first_lines_of_user_turns() -> None:
+    tokenizer = model.train_tokenizer(0)
+    row = (
+        {"role": "system", "content": "Answer well."},
+        {"role": "user", "content": "Task: Add 4 and 5.\nAnswer: 8"},
+        {"role": "assistant", "content": "Wrong"},
+    )
+    [encoded] = model.encode(tokenizer, [row])
+    learned = [token for token, weight in zip(encoded.ids, encoded.weights, strict=True) if weight]
+    assert tokenizer.decode(learned) == "Answer: 8Wrong<|end|>"
+    assert sum(encoded.weights) == pytest.approx(len(tokenizer.tokenize("Answer: 8")) ** 0.5 + 2**0.5)
+
+
+def test_a_batch_learns_no_padding() -> None:
     tokenizer = model.train_tokenizer(0)
     batch = next(train.batches(tokenizer, 0))
     assert batch.ids.shape == batch.targets.shape == batch.weights.shape
     assert not batch.weights[batch.targets == tokenizer.pad_token_id].any()
-    ends = (batch.targets == tokenizer.eos_token_id) & (batch.weights > 0)
-    assert (ends.sum(1) >= 1).all()
+    assert (batch.weights.sum(1) > 0).all()
