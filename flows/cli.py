@@ -157,23 +157,10 @@ def run(config: str | None, **options: Any) -> None:
 
         run_id = synthesize(resolved)
     else:
-        run_id = run_directly(resolved)
+        from flows.progress import run_watched
+
+        run_id = run_watched(resolved)
     show_summary(Store(resolved.store), run_id)
-
-
-def run_directly(config: RunConfig) -> str:
-    """What the flow `synthesize` does, without Prefect."""
-    from flows.interrupt import interruptible
-    from flows.progress import loading, watch
-    from synth.session import Session
-
-    with loading("Loading the models"):
-        session = Session(config)
-    with session, interruptible(session), watch(session):
-        for shard in session.shards():
-            session.run_shard(shard)
-        session.finish()
-    return session.run_id
 
 
 def prefect_is_configured() -> bool:

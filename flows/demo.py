@@ -7,16 +7,19 @@ from pathlib import Path
 from rich.syntax import Syntax
 from rich.text import Text
 
-from flows.cli import run_directly
 from flows.display import console, show_example, show_rows, show_summary
+from flows.progress import run_watched
 from schemas import RunConfig
 from synth.export import FORMATS, export
 from synth.paths import data_dir
 from synth.store import Store
 
 QUERY = """SELECT f.recipe, count(*) AS items,
-       avg((d.text = p.reference)::INT) AS draft_is_reference, avg((f.text = p.reference)::INT) AS final_is_reference
-FROM finals f JOIN drafts d ON d.id = f.draft_id JOIN prompts p ON p.id = f.prompt_id
+       avg((d.text = p.reference)::INT) AS draft_right,
+       avg((f.text = p.reference)::INT) AS final_right
+FROM finals f
+JOIN drafts d ON d.id = f.draft_id
+JOIN prompts p ON p.id = f.prompt_id
 GROUP BY f.recipe ORDER BY f.recipe"""
 
 
@@ -29,7 +32,7 @@ def run_demo(folder: Path) -> None:
         store=str(store_dir),
     )
     console.rule("1. Three recipes on the bundled prompts, with the pocket model", align="left")
-    run_id = run_directly(config)
+    run_id = run_watched(config)
     store = Store(store_dir)
     show_summary(store, run_id)
     console.rule("2. One prompt", align="left")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from rich import box
@@ -257,8 +258,9 @@ def _recipe_tree(
                 branch.add(Text.assemble((f"critique{by}: ", "yellow"), inert(critique["text"])))
         labels = [j for j in judgments if j["kind"] == "label" and j["response_ids"] == [response["id"]]]
         if labels:
-            shares = " ".join(f"{label['probabilities'][0]:.2f}" for label in labels)
-            branch.add(Text.assemble((f"judgments, p({labels[0]['aspect']}): ", "magenta"), shares))
+            shares = sorted(label["probabilities"][0] for label in labels)
+            shown = f"{fmean(shares):.3f} ({' '.join(f'{share:.2f}' for share in shares)})"
+            branch.add(Text.assemble((f"judged p({labels[0]['aspect']}): ", "magenta"), shown))
     if in_vain:
         tree.add(Text(f"{plural(len(in_vain), 'other refinement')}, drawn in vain: repeated or forbidden", "dim"))
     for judgment in judgments:

@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.display import plural
+from flows.interrupt import interruptible
 
 if TYPE_CHECKING:
+    from schemas import RunConfig
     from synth.session import Session
 
 LIVE_PER_S = 4
@@ -29,6 +31,17 @@ def loading(what: str) -> Iterator[None]:
     """A sign of life in a terminal while something takes seconds and has no steps to count."""
     with console.status(Text(what)):
         yield
+
+
+def run_watched(config: RunConfig) -> str:
+    """What the flow `synthesize` does, without Prefect. Returns the run's id."""
+    from synth.session import Session
+
+    with loading("Loading the models"):
+        session = Session(config)
+    with session, interruptible(session), watch(session):
+        session.run()
+    return session.run_id
 
 
 @contextmanager

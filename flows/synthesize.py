@@ -86,12 +86,14 @@ def synthesize(config: RunConfig) -> str:
     with loading("Loading the models"):
         session = Session(config)
     with session, interruptible(session), _cancellable(session), watch(session):
-        for shard in session.shards():
-            run_shard = synthesize_shard.with_options(task_run_name=f"shard {shard.index}: {len(shard.items):,} items")
-            # Quoted, or Prefect would look into every item for results of other tasks.
-            run_shard(session, cast(Shard, quote(shard)), return_state=True).result()
-        session.finish()
+        session.run(_run_tracked_shard)
     return session.run_id
+
+
+def _run_tracked_shard(session: Session, shard: Shard) -> None:
+    run_shard = synthesize_shard.with_options(task_run_name=f"shard {shard.index}: {len(shard.items):,} items")
+    # Quoted, or Prefect would look into every item for results of other tasks.
+    run_shard(session, cast(Shard, quote(shard)), return_state=True).result()
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -99,6 +99,10 @@ class Engine(Protocol):
         """The first chat-control token of this model that the text contains, if any."""
         ...
 
+    def drop_waiting(self) -> None:
+        """Let requests that no model is at work on yet end in `Interrupted`."""
+        ...
+
     async def close(self) -> None:
         """Let go of the model. Requests still unanswered are cancelled."""
         ...

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -27,7 +26,7 @@ from synth.catalogue import Recipe
 from synth.constitution import load_constitution
 from synth.engine import Engine
 from synth.engines import check_spec, open_engine, pack_of
-from synth.errors import Interrupted, UsageError, nearest
+from synth.errors import EngineError, Interrupted, UsageError, nearest
 from synth.runtime import Job, Outcome, Work, run_jobs
 from synth.sources import check_source, read_prompts
 from synth.store import Store, Writer
@@ -61,7 +60,7 @@ class Progress:
 
 
 class Session:
-    """One run in this process. Use as a context manager; `shards` and `run_shard` in turn make the data.
+    """One run in this process. Use as a context manager, in which `run` makes the data.
 
     `engines` takes the place of the configuration's models, by role or as "default", and is closed at the end. Raises
     `UsageError` for whatever is wrong with the configuration, before any model call.
@@ -105,19 +104,28 @@ class Session:
         status: Literal["done", "interrupted", "failed"] = "done"
         if cause:
             status = "interrupted" if isinstance(cause, Interrupted | KeyboardInterrupt) else "failed"
-        self._write_run(status)
         try:
-            for engine in {id(engine): engine for engine in self._engines.values()}.values():
-                self._runner.run(engine.close())
-            self._runner.close()
+            try:
+                self._write_run(status)
+            finally:
+                self._close_engines()
+                self._writer.close()
+        except OSError as failure:
+            raise EngineError(f"cannot write the store: {failure}; free the disk and run again") from failure
         finally:
-            self._writer.close()
             for lock in self._locks:
                 lock.close()
 
+    def _close_engines(self) -> None:
+        for engine in {id(engine): engine for engine in self._engines.values()}.values():
+            self._runner.run(engine.close())
+        self._runner.close()
+
     def stop(self) -> None:
-        """Stop soon: calls in flight are finished and kept, no others are made."""
+        """Stop soon: calls that a model is at work on are finished and kept, no others are made."""
         self.log.stop(Interrupted("stopped; run the same command again to go on"))
+        for engine in self._engines.values():
+            engine.drop_waiting()
 
     def shards(self) -> Iterator[Shard]:
         """The run's items. Run each shard before taking the next; ends early when the run is stopped."""
@@ -132,18 +140,24 @@ class Session:
     def run_shard(self, shard: Shard) -> None:
         """Run every recipe that reads such items on the shard. What was finished before is left as it is."""
         self._write_missing([*(item for item in shard.items if isinstance(item, Prompt)), *shard.rejects])
-        self.outcome.rejected += len(shard.rejects)
         works = [work for work in self.works if shard.items and isinstance(shard.items[0], work.recipe.item)]
-        jobs = self._unfinished(works, shard.items)
         self.progress.jobs += len(works) * len(shard.items) + len(shard.rejects)
+        self.outcome.rejected += len(shard.rejects)
+        jobs = self._unfinished(works, shard.items)
         self.progress.items += len(shard.items)
         if jobs:
             self.log.remember(self.store.calls_of([item.id for item in shard.items]))
             self._runner.run(run_jobs(jobs, self.log, self.outcome, self.config.window))
         self._writer.flush()
 
-    def finish(self) -> None:
-        """Raise what ended the run early, or `RunFailed` if too many items were rejected."""
+    def run(self, run_shard: Callable[[Session, Shard], None] | None = None) -> None:
+        """Run all shards; `run_shard` may wrap the session's own, to have each one tracked.
+
+        Raises `EngineError`, `Interrupted` or `RunFailed`; whatever was made until then is kept, and the same
+        configuration goes on from there.
+        """
+        for shard in self.shards():
+            (run_shard or Session.run_shard)(self, shard)
         if cause := self.log.stopped_by or self.outcome.failure():
             raise cause
 
@@ -208,22 +222,13 @@ class Session:
         )
 
 
-def run(
-    config: RunConfig,
-    engines: Mapping[str, Engine] | None = None,
-    watch: Callable[[Session], AbstractContextManager[object]] = nullcontext,
-    run_shard: Callable[[Session, Shard], None] = Session.run_shard,
-) -> Session:
+def run(config: RunConfig, engines: Mapping[str, Engine] | None = None) -> Session:
     """Make what the configuration asks for and return the finished session (its `store` holds the data).
 
-    `watch` is entered around the work, to show progress or take signals; `run_shard` may wrap the session's own, to
-    have each shard tracked. Raises `UsageError` before any model call, `EngineError`, `RunFailed` or `Interrupted`
-    after; whatever was made until then is kept, and the same configuration goes on from there.
+    Raises `UsageError` before any model call, and what `Session.run` raises after it.
     """
-    with Session(config, engines) as session, watch(session):
-        for shard in session.shards():
-            run_shard(session, shard)
-        session.finish()
+    with Session(config, engines) as session:
+        session.run()
     return session
 
 

@@ -42,6 +42,9 @@ class ScriptedEngine:
     def check(self, text: str) -> str | None:
         return "<|end|>" if "<|end|>" in text else None
 
+    def drop_waiting(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 

@@ -22,13 +22,14 @@ from typing import Any
 import jinja2
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from schemas import Message
 from synth.engine import Answer, Choose, Embed, Loglik, Model, Request, Sampling, Say
 from synth.engines import locate
 from synth.engines.weights import fingerprint
-from synth.errors import EngineError, ItemRejected, TooLong, UsageError
+from synth.errors import BurnishError, EngineError, Interrupted, ItemRejected, TooLong, UsageError
 
 # A spelling of an option that takes several tokens is followed only if its first token is at least this likely.
 FOLLOWED_FROM = math.log(1e-4)
@@ -48,17 +49,21 @@ def open_engine(spec: str, device: str = "auto", dtype: str = "auto") -> Transfo
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True).to(device).eval()
-    except (OSError, ValueError) as error:
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
         raise UsageError(
             f"cannot load model {spec!r}: {first}; give a Hub name or a folder with safetensors"
         ) from error
+    if missing := sorted(loaded["missing_keys"]):
+        raise UsageError(f"model {spec!r} lacks weights, {missing[0]} among {len(missing)}; get its files again")
     if not tokenizer.chat_template:
         raise UsageError(f"model {spec!r} has no chat template; use an instruction-tuned model")
     # A folder goes by its last name: where it lies on this machine is nobody's business who reads the data.
     name = f"hf:{Path(path).resolve().name}" if spec != "pocket" and Path(path).is_dir() else spec
-    return TransformersEngine(Model(name, fingerprint(path, model)), model, tokenizer)
+    return TransformersEngine(Model(name, fingerprint(path, model)), model.to(device).eval(), tokenizer)
 
 
 @dataclass(slots=True)
@@ -113,6 +118,10 @@ class TransformersEngine:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await asyncio.gather(*(job.future for job in jobs))
+
+    def drop_waiting(self) -> None:
+        _fail(self._waiting, Interrupted("stopped before this call"))
+        self._waiting = []
 
     async def close(self) -> None:
         if self._worker:
@@ -391,7 +400,7 @@ class _Stop(StoppingCriteria):  # type: ignore[misc]
         return any(stop in text for stop in sampling.stop)
 
 
-def _fail(jobs: Sequence[_Job], failure: EngineError) -> None:
+def _fail(jobs: Sequence[_Job], failure: BurnishError) -> None:
     for job in jobs:
         if not job.future.done():
             job.future.set_exception(failure)

@@ -163,19 +163,19 @@ def reasoning(task: Task, rng: Random, pack: Pack) -> list[Message]:
 
 
 MIXTURE: dict[Callable[[Task, Random, Pack], list[Message]], float] = {
-    draft: 17,
-    steered_draft: 3,
-    two_drafts: 2,
-    followed_up: 2,
-    critique: 22,
+    draft: 16,
+    steered_draft: 1,
+    two_drafts: 1,
+    followed_up: 1,
+    critique: 20,
     refine: 17,
-    direct_refine: 3,
+    direct_refine: 2,
     judge: 12,
-    principle_critique: 7,
-    principle_revision: 6,
+    principle_critique: 5,
+    principle_revision: 5,
     direct_principle_revision: 1,
-    comparison: 7,
-    reasoning: 3,
+    comparison: 15,
+    reasoning: 4,
 }
 
 

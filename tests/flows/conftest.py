@@ -1,5 +1,6 @@
 """A Prefect server of the tests' own, and nothing of the Prefect that the user has."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -39,7 +40,8 @@ def prefect_server(tmp_path_factory):
         port = str(free.getsockname()[1])
     log = tmp_path_factory.mktemp("server") / "log"
     command = [Path(sys.executable).with_name("prefect"), "server", "start", "--host", "127.0.0.1", "--port", port]
-    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
+    environment = os.environ | {"PREFECT_SERVER_UI_ENABLED": "false"}
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as server:
         yield f"http://127.0.0.1:{port}/api"
         server.terminate()
 

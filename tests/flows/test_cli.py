@@ -27,12 +27,11 @@ COMMANDS = ("run", "recipes", "sql", "show", "export", "demo")
 
 
 @pytest.fixture(autouse=True)
-def direct(tmp_path, monkeypatch):
-    """No Prefect, no network, a folder of one's own, and a terminal of 80 columns."""
+def surroundings(tmp_path, monkeypatch):
+    """A folder of one's own, no network, and a terminal of 80 columns without colours."""
     monkeypatch.chdir(tmp_path)
-    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "FORCE_COLOR", "TTY_COMPATIBLE"):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -184,11 +183,16 @@ def test_a_mistake_gives_one_line_and_exit_code_2(burnish, files, args, message)
     assert message in err
 
 
-def test_a_model_without_chat_template_is_refused(burnish, files):
-    shutil.copytree(data_dir() / "pocket", "model", ignore=shutil.ignore_patterns("chat_template*"))
-    code, _, err = burnish(*RUN, "--model", "hf:./model")
+def test_a_model_that_cannot_be_used_is_refused(burnish, files):
+    shutil.copytree(data_dir() / "pocket", "mute", ignore=shutil.ignore_patterns("chat_template*"))
+    code, _, err = burnish(*RUN, "--model", "hf:./mute")
     assert code == 2
-    assert err == "burnish: model 'hf:./model' has no chat template; use an instruction-tuned model\n"
+    assert err == "burnish: model 'hf:./mute' has no chat template; use an instruction-tuned model\n"
+    shutil.copytree(data_dir() / "pocket", "damaged")
+    Path("damaged/model.safetensors").write_bytes(b"x" * 1000)
+    code, _, err = burnish(*RUN, "--model", "hf:./damaged")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("burnish: cannot load model 'hf:./damaged': ")
 
 
 def test_an_installed_command_ends_with_the_same_code_and_line(files):

@@ -177,7 +177,9 @@ def test_columns_that_do_not_fit_stand_below_each_other(terminal):
 @pytest.mark.parametrize("name", catalogue.names())
 def test_a_recipe_is_described_within_80_columns(monkeypatch, name):
     file = StringIO()
-    monkeypatch.setattr(display, "console", Console(file=file, width=80, highlight=False, markup=False, emoji=False))
+    monkeypatch.setattr(
+        display, "console", Console(file=file, force_terminal=False, width=80, highlight=False, markup=False)
+    )
     recipe = catalogue.load(name)
     display.show_recipe(recipe)
     display.show_recipes([recipe])

@@ -45,9 +45,7 @@ def scripted(answers=script) -> dict[str, ScriptedEngine]:
 
 def drive(session: Session) -> None:
     with session:
-        for shard in session.shards():
-            session.run_shard(shard)
-        session.finish()
+        session.run()
 
 
 def ids(store: str) -> dict[str, set[str]]:

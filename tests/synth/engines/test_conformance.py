@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from synth.engine import Answer, Choose, Embed, Loglik, Sampling, Say
 from synth.engines import open_engine
 from synth.engines.scripted import ScriptedEngine, last_text
-from synth.errors import TooLong, UsageError
+from synth.errors import Interrupted, TooLong, UsageError
 from synth.paths import data_dir
 
 
@@ -209,6 +210,29 @@ def test_models_that_cannot_be_used_are_refused_in_one_line(tmp_path):
         with pytest.raises(UsageError, match=message) as caught:
             open_engine(spec)
         assert "\n" not in str(caught.value)
+
+
+def test_weights_that_lack_tensors_are_refused(tmp_path, direct):
+    network, tokenizer = direct
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"lacks weights, model\.layers\.1\.mlp\.up_proj\.weight"):
+        open_engine(f"hf:{tmp_path}")
+
+
+async def test_waiting_requests_are_dropped_and_running_ones_finished(pocket):
+    running = asyncio.create_task(one(pocket, say("Add 12 and 30."), 1))
+    while pocket._waiting or not pocket._worker:
+        await asyncio.sleep(0)
+    waiting = asyncio.create_task(one(pocket, say("Add 13 and 30."), 1))
+    await asyncio.sleep(0)
+    pocket.drop_waiting()
+    with pytest.raises(Interrupted):
+        await waiting
+    assert (await running).text
 
 
 def test_a_model_without_chat_template_is_refused(tmp_path, direct):

@@ -57,7 +57,7 @@ def test_the_card_takes_a_new_table_in_place_of_the_last(tmp_path: Path) -> None
         fill_measured(tmp_path, f"| {name} table |")
     card = (tmp_path / "README.md").read_text()
     assert "| second table |" in card
-    assert "first" not in card
+    assert "| first table |" not in card
 
 
 def test_all_is_learned_but_system_turns_and_first_lines_of_user_turns() -> None:
