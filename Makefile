@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
+# Threads of torch that wait do not spin: on a busy machine spinning costs several times the work.
+export OMP_WAIT_POLICY := PASSIVE
 # Nothing below reports usage to anyone.
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1

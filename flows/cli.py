@@ -153,9 +153,9 @@ def run(config: str | None, **options: Any) -> None:
 
     resolved = _run_config(config, options)
     if prefect_is_configured():
-        from flows.synthesize import synthesize
+        from flows.synthesize import run_tracked
 
-        run_id = synthesize(resolved)
+        run_id = run_tracked(resolved)
     else:
         from flows.progress import run_watched
 

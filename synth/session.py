@@ -103,7 +103,8 @@ class Session:
         cause = error or self.log.stopped_by or self.outcome.failure()
         status: Literal["done", "interrupted", "failed"] = "done"
         if cause:
-            status = "interrupted" if isinstance(cause, Interrupted | KeyboardInterrupt) else "failed"
+            asked_to_stop = isinstance(cause, Interrupted) or not isinstance(cause, Exception)
+            status = "interrupted" if asked_to_stop else "failed"
         try:
             try:
                 self._write_run(status)
@@ -248,7 +249,12 @@ def _resolve(config: RunConfig, recipes: Sequence[Recipe], engines: Mapping[str,
         check_spec(spec)
     if not engines and (unbound := [role for role in roles if not {role, "default"} & config.models.keys()]):
         raise UsageError(f"role {unbound[0]!r} has no model; add --model {unbound[0]}=MODEL, or --model MODEL for all")
-    constitution = config.constitution or ("pocket" if config.models.get("default") == "pocket" else "general")
+    constitution = config.constitution
+    if not any("principles" in recipe.config.model_fields for recipe in recipes):
+        if constitution:
+            raise UsageError(f"a constitution is given and {', '.join(names)} reads none; leave out --constitution")
+    elif not constitution:
+        constitution = "pocket" if config.models.get("default") == "pocket" else "general"
     return config.model_copy(update={"constitution": constitution})
 
 

@@ -39,6 +39,10 @@ def config(tmp_path, prompts):
     )
 
 
+def only_ilf(config: RunConfig) -> RunConfig:
+    return config.model_copy(update={"recipes": ("ilf",), "constitution": None})
+
+
 def scripted(answers=script) -> dict[str, ScriptedEngine]:
     return {"default": ScriptedEngine(answers)}
 
@@ -130,7 +134,7 @@ def test_recipes_share_the_calls_they_have_in_common(config):
 def test_duplicates_collapse_and_are_counted(config, prompts):
     with open(prompts, "a") as file:
         file.write(json.dumps({"prompt": "question 3"}) + "\n")
-    session = run(config.model_copy(update={"recipes": ("ilf",)}), scripted())
+    session = run(only_ilf(config), scripted())
     assert session.progress.duplicate_prompts == 1
     assert session.store.sql("SELECT count(*) FROM drafts").item() == 12
 
@@ -139,7 +143,7 @@ def test_bad_lines_are_rejects_and_are_kept_once(config, prompts):
     with open(prompts, "a") as file:
         file.write('not json\n{"prompt": ""}\n')
     for _ in range(2):
-        session = run(config.model_copy(update={"recipes": ("ilf",)}), scripted())
+        session = run(only_ilf(config), scripted())
         rows = session.store.sql("SELECT reason, line FROM rejects ORDER BY line").rows()
         assert rows == [("malformed", 13), ("empty_prompt", 14)]
         assert session.outcome.rejected == 2
@@ -147,7 +151,7 @@ def test_bad_lines_are_rejects_and_are_kept_once(config, prompts):
 
 def test_too_many_rejects_fail_the_run_and_say_so(config):
     with pytest.raises(RunFailed, match="12 of 12 items were rejected, the bound is 20%"):
-        run(config.model_copy(update={"recipes": ("ilf",)}), scripted(lambda request, seed: "cut…"))
+        run(only_ilf(config), scripted(lambda request, seed: "cut…"))
     store = Store(config.store)
     assert store.sql("SELECT status FROM runs").item() == "failed"
     assert store.sql("SELECT DISTINCT reason, raw FROM rejects").rows() == [("truncated", "cut…")]
@@ -159,7 +163,7 @@ def test_a_bug_in_a_recipe_rejects_its_item_with_the_place(config):
         return () if request.__class__.__name__ == "Choose" else script(request, seed)
 
     with pytest.raises(RunFailed):
-        run(config.model_copy(update={"recipes": ("ilf",)}), scripted(broken))
+        run(only_ilf(config), scripted(broken))
     [[reason, detail]] = Store(config.store).sql("SELECT DISTINCT reason, detail FROM rejects").rows()
     assert reason == "error"
     assert "ValueError" in detail
@@ -183,7 +187,7 @@ def test_an_engine_that_dies_stops_the_run_and_keeps_what_it_did(config):
 def test_prompts_with_control_tokens_of_the_model_are_rejects(config, prompts):
     with open(prompts, "a") as file:
         file.write(json.dumps({"prompt": "say <|end|>"}) + "\n")
-    session = run(config.model_copy(update={"recipes": ("ilf",)}), scripted())
+    session = run(only_ilf(config), scripted())
     assert session.store.sql("SELECT reason, line FROM rejects").rows() == [("control_tokens", 13)]
 
 
@@ -198,7 +202,8 @@ def test_prompts_with_control_tokens_of_the_model_are_rejects(config, prompts):
         ({"settings": {"ilf": {"refinements": 0}}}, "ilf.refinements: input should be greater than or equal to 1, got"),
         ({"settings": {"ilf": {"critique_prompt": "See {respnse}"}}}, "nothing fills {respnse}; did you mean 'resp"),
         ({"settings": {"other": {}}}, "settings for recipe 'other', which is not run"),
-        ({"constitution": "pockett"}, "constitution 'pockett' not found; did you mean 'pocket'?"),
+        ({"constitution": "pockett"}, "constitution 'pockett' not found; did you mean 'pocket'"),
+        ({"recipes": ("ilf",), "constitution": "pocket"}, "a constitution is given and ilf reads none"),
         ({"prompts": None}, "recipe 'ilf' reads prompts and none are given"),
         ({"prompts": "none.jsonl"}, "none.jsonl"),
         ({"prompt_pack": "none.yaml"}, "cannot read prompt pack 'none.yaml'"),
