@@ -7,6 +7,7 @@ has nothing to learn; critiques, refinements and judgments are always right. Onl
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Any, Literal
 
@@ -67,9 +68,9 @@ class Pack:
 def conversations(seed: int | str) -> Iterator[Conversation]:
     """An endless stream of training rows, a function of the seed alone."""
     rng, pack = Random(f"corpus/{seed}"), Pack.load()
-    makers, weights = list(MIXTURE), list(MIXTURE.values())
-    while True:
-        make = rng.choices(makers, weights)[0]
+    for row in count():
+        mixture = MIXTURE if row < EARLY_ROWS else LATE_MIXTURE
+        make = rng.choices(list(mixture), list(mixture.values()))[0]
         task = world.draw_task(rng, "train")
         yield Conversation(make.__name__, task.kind, tuple(make(task, rng, pack)))
 
@@ -154,6 +155,12 @@ def comparison(task: Task, rng: Random, pack: Pack) -> list[Message]:
     return _turn(pack.constitutional("comparison_prompt", principle, **case), _winner(task, a, b, principle, rng))
 
 
+def comparison_of_right(task: Task, rng: Random, pack: Pack) -> list[Message]:
+    a, b = response_pair(task, rng, "correct", tie=False)
+    case = {"prompt": task.prompt, "response_a": a, "response_b": b}
+    return _turn(pack.constitutional("comparison_prompt", "correct", **case), _winner(task, a, b, "correct", rng))
+
+
 def reasoning(task: Task, rng: Random, pack: Pack) -> list[Message]:
     principle = _principle(rng)
     a, b = response_pair(task, rng, principle, tie=rng.random() < TIE_SHARE)
@@ -161,6 +168,9 @@ def reasoning(task: Task, rng: Random, pack: Pack) -> list[Message]:
     reply = world.compare(task, a, b, principle, _winner(task, a, b, principle, rng))
     return _turn(pack.constitutional("reasoning_prompt", principle, **case), reply)
 
+
+# Which of two answers is right is learned only once their faults are: a second stretch dwells on it.
+EARLY_ROWS = 51 * 4096
 
 MIXTURE: dict[Callable[[Task, Random, Pack], list[Message]], float] = {
     draft: 16,
@@ -176,6 +186,20 @@ MIXTURE: dict[Callable[[Task, Random, Pack], list[Message]], float] = {
     direct_principle_revision: 1,
     comparison: 15,
     reasoning: 4,
+}
+
+LATE_MIXTURE: dict[Callable[[Task, Random, Pack], list[Message]], float] = {
+    draft: 11,
+    steered_draft: 1,
+    critique: 21,
+    refine: 14,
+    direct_refine: 1,
+    judge: 13,
+    principle_critique: 3,
+    principle_revision: 4,
+    comparison: 5,
+    comparison_of_right: 22,
+    reasoning: 5,
 }
 
 

@@ -23,7 +23,7 @@ from synth.pocket.card import fill_measured
 from synth.pocket.corpus import Pack
 from synth.pocket.style import HEDGE, RUDE, WORDY, Wording, wording_of
 from synth.pocket.tasks import KINDS, Kind, Task
-from synth.pocket.world import Principle
+from synth.pocket.world import PRINCIPLES, Principle
 from synth.text import fill
 
 SEED = 7
@@ -108,8 +108,15 @@ async def draft(subject: Subject, case: Case) -> bool:
 
 
 async def critique(subject: Subject, case: Case) -> bool:
-    prompt = subject.pack.ilf("critique_prompt", prompt=case.task.prompt, response=case.draft)
-    return await subject.say(prompt) == world.critique(case.task, case.draft)
+    return world.is_true_critique(case.task, case.draft, await _criticise(subject, case.task, case.draft))
+
+
+async def critique_exactly(subject: Subject, case: Case) -> bool:
+    return await _criticise(subject, case.task, case.draft) == world.critique(case.task, case.draft)
+
+
+async def _criticise(subject: Subject, task: Task, response: str) -> str:
+    return await subject.say(subject.pack.ilf("critique_prompt", prompt=task.prompt, response=response))
 
 
 async def refine(subject: Subject, case: Case) -> bool:
@@ -118,8 +125,7 @@ async def refine(subject: Subject, case: Case) -> bool:
 
 
 async def refine_after_own_critique(subject: Subject, case: Case) -> bool:
-    prompt = subject.pack.ilf("critique_prompt", prompt=case.task.prompt, response=case.wrong)
-    return await _refine(subject, case, await subject.say(prompt))
+    return await _refine(subject, case, await _criticise(subject, case.task, case.wrong))
 
 
 async def refine_directly(subject: Subject, case: Case) -> bool:
@@ -147,8 +153,9 @@ async def _ensemble(subject: Subject, case: Case, refinement: str) -> float:
     return sum(await asyncio.gather(*asked)) / len(judges)
 
 
-async def compare_manners(subject: Subject, case: Case, better_first: bool) -> bool:
-    return await compare(subject, case, better_first, case.rng.choice(MANNERS))
+async def compare_by_drawn(subject: Subject, case: Case, better_first: bool) -> bool:
+    """Under one of the constitution's four principles, drawn as constitutional_ai draws it."""
+    return await compare(subject, case, better_first, case.rng.choice(PRINCIPLES))
 
 
 async def compare(subject: Subject, case: Case, better_first: bool, principle: Principle = "correct") -> bool:
@@ -198,17 +205,20 @@ Trial = Callable[[Subject, Case], Awaitable[bool]]
 
 TRIALS: Mapping[Measure, Trial] = {
     Measure("draft right", 0.40, 0.75): draft,
-    Measure("critique exactly right", 0.70): critique,
+    Measure("critique right: verdict and named faults true", 0.70): critique,
+    Measure("critique exactly right, no fault left out"): critique_exactly,
     Measure("refinement right, given the exact critique", 0.85): refine,
     Measure("refinement right, given its own critique"): refine_after_own_critique,
     Measure("refinement right, given no critique"): refine_directly,
-    Measure("five judges prefer the right refinement", 0.80): judge_refinements,
-    Measure("comparison right, better first", 0.80): partial(compare, better_first=True),
-    Measure("comparison right, better second", 0.80): partial(compare, better_first=False),
-    Measure("comparison of manners right, better first", 0.80): partial(compare_manners, better_first=True),
-    Measure("comparison of manners right, better second", 0.80): partial(compare_manners, better_first=False),
-    Measure("comparison right after reasoning", 0.80): reason,
-    Measure("manners criticised and mended", 0.80): apply_principle,
+    Measure("five judges prefer the right refinement"): judge_refinements,
+    Measure("comparison right by a drawn principle, better first", 0.80): partial(compare_by_drawn, better_first=True),
+    Measure("comparison right by a drawn principle, better second", 0.80): partial(
+        compare_by_drawn, better_first=False
+    ),
+    Measure("comparison by the principle correct alone, better first"): partial(compare, better_first=True),
+    Measure("comparison by the principle correct alone, better second"): partial(compare, better_first=False),
+    Measure("comparison by the principle correct alone, after reasoning"): reason,
+    Measure("manners criticised and mended exactly"): apply_principle,
 }
 
 Results = dict[Measure, dict[Kind, Tally]]

@@ -136,6 +136,15 @@ def incorporates(task: Task, response: str, given_critique: str, refinement: str
     return after <= before - points
 
 
+def is_true_critique(task: Task, response: str, given: str) -> bool:
+    """Whether a critique's verdict is right and each fault it names is one; it may leave a second fault out."""
+    faults = task.faults(wording_of(response).core)
+    if not faults or given == CORRECT:
+        return not faults and given == CORRECT
+    points = given.removeprefix("Wrong: ").removesuffix(".").split("; ")
+    return given.startswith("Wrong: ") and set(points) <= set(faults)
+
+
 def _verdict(task: Task, response: str, principle: Principle) -> str:
     kept, broken = _VERDICTS[principle]
     return kept if check(task, response).meets(principle) else broken

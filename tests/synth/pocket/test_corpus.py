@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from synth.pocket import world
-from synth.pocket.corpus import MIXTURE, Conversation, Pack, conversations, response_pair
+from synth.pocket.corpus import LATE_MIXTURE, MIXTURE, Conversation, Pack, conversations, response_pair
 from synth.pocket.tasks import KINDS, Add, Task, task_of
 from synth.pocket.world import PRINCIPLES, Principle
 from synth.text import placeholders
@@ -39,6 +39,7 @@ def test_every_task_is_a_train_task(rows: list[Conversation]) -> None:
 
 def test_every_role_and_kind_has_its_share(rows: list[Conversation]) -> None:
     total = sum(MIXTURE.values())
+    assert {make.__name__ for make in LATE_MIXTURE} - {make.__name__ for make in MIXTURE} == {"comparison_of_right"}
     roles = Counter(row.role for row in rows)
     for make, weight in MIXTURE.items():
         assert roles[make.__name__] / ROWS == pytest.approx(weight / total, abs=0.025)

@@ -46,6 +46,17 @@ def test_a_task_reads_as_its_prompt_and_back(task: Task, prompt: str, answer: st
     assert (task.prompt, task.answer, task_of(prompt)) == (prompt, answer, task)
 
 
+def test_a_true_critique_may_leave_a_fault_out_but_names_none_that_is_not_there() -> None:
+    task = Add(47, 38)
+    assert world.is_true_critique(task, "85", "Correct.")
+    assert world.is_true_critique(task, "74", world.critique(task, "74"))
+    assert world.is_true_critique(task, "74", "Wrong: the last digit is wrong, 7+8=15.")
+    assert not world.is_true_critique(task, "74", "Correct.")
+    assert not world.is_true_critique(task, "85", "Wrong: the last digit is wrong, 7+8=15.")
+    assert not world.is_true_critique(task, "84", "Wrong: the tens are wrong, 4+3+1=8.")
+    assert not world.is_true_critique(task, "84", "the last digit is wrong, 7+8=15")
+
+
 @pytest.mark.parametrize(
     ("task", "response", "critique"),
     [
