@@ -1,6 +1,7 @@
 """Measures the pocket model in every role on held-out tasks: `python -m synth.pocket.evaluate`.
 
-Everything is sampled at temperature 1, as recipes do, and runs through Burnish's own engine. The critic, editor
+Everything is sampled as the recipes do with the model's own pack (temperature 1, critiques of ilf at 0), and runs
+through Burnish's own engine. The critic, editor
 and judge see the model's own drafts; where a wrong answer is needed and the draft is right, a generated mistake
 stands in. Exit status 1 if a measurement misses its threshold.
 """
@@ -80,8 +81,8 @@ class Subject:
     engine: Engine
     pack: Pack
 
-    async def say(self, prompt: str) -> str:
-        request = Say(({"role": "user", "content": prompt},), SAMPLING)
+    async def say(self, prompt: str, sampling: Sampling = SAMPLING) -> str:
+        request = Say(({"role": "user", "content": prompt},), sampling)
         seed = int.from_bytes(blake2b(prompt.encode(), digest_size=7).digest())
         [answer] = await self.engine.answer(request, (seed,), 0)
         return (answer.text or "").strip()
@@ -116,7 +117,8 @@ async def critique_exactly(subject: Subject, case: Case) -> bool:
 
 
 async def _criticise(subject: Subject, task: Task, response: str) -> str:
-    return await subject.say(subject.pack.ilf("critique_prompt", prompt=task.prompt, response=response))
+    sampling = Sampling(SAMPLING.max_tokens, subject.pack.prompts["ilf"]["critique_temperature"])
+    return await subject.say(subject.pack.ilf("critique_prompt", prompt=task.prompt, response=response), sampling)
 
 
 async def refine(subject: Subject, case: Case) -> bool:
@@ -270,7 +272,10 @@ def main() -> None:
     parser.add_argument("--card", action="store_true", help="write the table into the pocket model's card")
     options = parser.parse_args()
     results = asyncio.run(_examine(options.model, options.n))
-    text = table(results) + f"\n\n{options.n} held-out tasks of each kind, temperature 1; 95 % intervals in brackets."
+    text = (
+        table(results)
+        + f"\n\n{options.n} held-out tasks of each kind, sampled as the recipes do; 95 % intervals in brackets."
+    )
     print(text)
     if options.card:
         fill_measured(data_dir() / "pocket", text)
