@@ -56,7 +56,9 @@ def _telling_prompt(store: Store) -> str:
         JOIN finals f ON f.prompt_id = p.id AND f.recipe = 'ilf'
         JOIN responses d ON d.id = f.draft_id
         JOIN chains c ON c.prompt_id = p.id AND list_contains(c.response_ids, f.id)
-        ORDER BY (f.text = p.reference) DESC, (NOT contains(d.text, p.reference)) DESC, p.id LIMIT 1
+        LEFT JOIN comparisons k ON k.prompt_id = p.id
+        ORDER BY (f.text = p.reference AND k.p_a IS NOT NULL) DESC, (NOT contains(d.text, p.reference)) DESC, p.id
+        LIMIT 1
         """
     ).rows()
     return str(prompt_id)

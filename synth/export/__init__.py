@@ -59,7 +59,7 @@ def export(store: Store, formats: Sequence[str], to: str | Path, where: str | No
         raise UsageError(f"cannot write the export {str(to)!r}: {_first_line(error)}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return [one._replace(path=target / one.format) for one in exported]
+    return [one._replace(path=Path(to) / one.format) for one in exported]
 
 
 def _known(formats: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ judges, and applies four principles.
 It is Burnish's default model, its test model, and the instrument with which each recipe's claim is checked.
 It loads with plain `AutoModelForCausalLM` and `AutoTokenizer`, on a CPU. Ask it with the prompts of
 `prompts.yaml` and the principles of `../constitutions/pocket.yaml`; it knows no others, and nothing about the
-world. It is of no use as an assistant. A system message "Answer well." or "Answer badly." steers its drafts.
+world. It is of no use as an assistant.
 
 ## Make
 
