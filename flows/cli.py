@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,8 @@ def _exit_codes() -> Iterator[None]:
 def _end(message: str, code: int) -> NoReturn:
     line = "".join(char if char.isprintable() else "\ufffd" for char in " ".join(message.split()))
     print(f"burnish: {line}", file=sys.stderr)
+    if code == INTERRUPTED:  # one more Ctrl-C while Python winds up would replace the exit code
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
 
 

@@ -69,7 +69,7 @@ class Session:
     def __init__(self, config: RunConfig, engines: Mapping[str, Engine] | None = None) -> None:
         self._recipes = [catalogue.load(name) for name in config.recipes]
         self.config = _resolve(config, self._recipes, engines)
-        settings = _settings(self.config, self._recipes)
+        settings = _settings(self.config, self._recipes, None if engines else self.config.models.get("default"))
         constitution = None
         if any("principles" in recipe.config.model_fields for recipe in self._recipes):
             constitution = load_constitution(self.config.constitution or "general")
@@ -258,10 +258,9 @@ def _resolve(config: RunConfig, recipes: Sequence[Recipe], engines: Mapping[str,
     return config.model_copy(update={"constitution": constitution})
 
 
-def _settings(config: RunConfig, recipes: Sequence[Recipe]) -> dict[str, dict[str, Any]]:
+def _settings(config: RunConfig, recipes: Sequence[Recipe], default: str | None) -> dict[str, dict[str, Any]]:
     """Settings per recipe: of the prompt pack (the user's, or the one that travels with the model), then the user's."""
     pack: dict[str, dict[str, Any]] = {}
-    default = config.models.get("default")
     if path := config.prompt_pack or (default and pack_of(default)):
         try:
             pack = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
