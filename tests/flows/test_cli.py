@@ -466,11 +466,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(uninterrupted, how):
     assert "Traceback" not in err
     assert out == ""
     last = err.splitlines()[-1] if how != "killed" else ""
-    assert last == {
-        "once": "burnish: stopped; run the same command again to go on",
-        "twice": "burnish: stopped at once; the same command again goes on",
-        "killed": "",
-    }[how]  # fmt: skip
+    cleanly, at_once = (
+        "burnish: stopped; run the same command again to go on",
+        "burnish: stopped at once; the same command again goes on",
+    )
+    # The second signal may find the run already stopped by the first.
+    assert last in {"once": {cleanly}, "twice": {at_once, cleanly}, "killed": {""}}[how]
 
     paid = ids(Path("store"))["calls"]
     assert 20 <= len(paid) < len(uninterrupted["calls"])
